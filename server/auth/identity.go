@@ -1,0 +1,38 @@
+package auth
+
+import (
+	"context"
+	"crypto/x509"
+)
+
+// Identity is who a client proved to be.
+type Identity struct {
+	// Name is the certificate's common name, or "uid:N" over a unix socket.
+	Name string
+	// Serial of the certificate, in hexadecimal; empty over a unix socket.
+	Serial string
+	// Method is "mtls" or "unix".
+	Method string
+}
+
+type identityKey struct{}
+
+// WithIdentity returns a context that carries the identity.
+func WithIdentity(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, identityKey{}, id)
+}
+
+// FromContext returns who made the call.
+func FromContext(ctx context.Context) (Identity, bool) {
+	id, ok := ctx.Value(identityKey{}).(Identity)
+	return id, ok
+}
+
+// CertificateIdentity is the identity of a verified client certificate.
+func CertificateIdentity(c *x509.Certificate) Identity {
+	name := c.Subject.CommonName
+	if name == "" {
+		name = c.Subject.String()
+	}
+	return Identity{Name: name, Serial: c.SerialNumber.Text(16), Method: "mtls"}
+}
