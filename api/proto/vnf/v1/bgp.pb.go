@@ -298,47 +298,59 @@ func (x *Bgp) GetListen() []string {
 
 type BgpNeighborConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "192.0.2.2", or a link-local address with its interface, "fe80::2%eth1".
+	// "192.0.2.2", "fe80::2"
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// 1 to 4294967295; equal to the own AS: iBGP.
-	PeerAs uint32 `protobuf:"varint,2,opt,name=peer_as,json=peerAs,proto3" json:"peer_as,omitempty"`
-	// 1 to 4294967295; 0: the speaker's.
-	LocalAs uint32 `protobuf:"varint,3,opt,name=local_as,json=localAs,proto3" json:"local_as,omitempty"`
+	// Needed with a link-local address; otherwise empty.
+	Interface string `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	// Takes what is not set here from this group; empty: none.
+	PeerGroup string `protobuf:"bytes,3,opt,name=peer_group,json=peerGroup,proto3" json:"peer_group,omitempty"`
+	// 1 to 4294967295; equal to the own AS: iBGP. 0: the group's.
+	PeerAs uint32 `protobuf:"varint,4,opt,name=peer_as,json=peerAs,proto3" json:"peer_as,omitempty"`
+	// Shown to this neighbour; 0: the speaker's.
+	LocalAs uint32 `protobuf:"varint,5,opt,name=local_as,json=localAs,proto3" json:"local_as,omitempty"`
 	// At most 255 bytes.
-	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	// Session address; empty: chosen by the route.
-	LocalAddress string `protobuf:"bytes,5,opt,name=local_address,json=localAddress,proto3" json:"local_address,omitempty"`
-	Enabled      bool   `protobuf:"varint,6,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	// Wait for the neighbour to connect.
-	Passive bool `protobuf:"varint,7,opt,name=passive,proto3" json:"passive,omitempty"`
+	Description string `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
+	// Our end of the session; empty: chosen by the route.
+	LocalAddress string `protobuf:"bytes,7,opt,name=local_address,json=localAddress,proto3" json:"local_address,omitempty"`
+	// Absent: true.
+	Enabled *bool `protobuf:"varint,8,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	// Wait for the neighbour to connect. Absent: false.
+	Passive *bool `protobuf:"varint,9,opt,name=passive,proto3,oneof" json:"passive,omitempty"`
 	// TCP MD5 signature (RFC 2385), at most 80 bytes. Write only: answers carry has_password instead.
-	Password    string `protobuf:"bytes,8,opt,name=password,proto3" json:"password,omitempty"`
-	HasPassword bool   `protobuf:"varint,9,opt,name=has_password,json=hasPassword,proto3" json:"has_password,omitempty"`
-	// Seconds: 0 (never), or 3 to 65535; absent: 90.
-	HoldTime *uint32 `protobuf:"varint,10,opt,name=hold_time,json=holdTime,proto3,oneof" json:"hold_time,omitempty"`
-	// Seconds, 1 to 65535; 0: a third of hold_time.
-	KeepaliveTime uint32 `protobuf:"varint,11,opt,name=keepalive_time,json=keepaliveTime,proto3" json:"keepalive_time,omitempty"`
+	Password    string `protobuf:"bytes,10,opt,name=password,proto3" json:"password,omitempty"`
+	HasPassword bool   `protobuf:"varint,11,opt,name=has_password,json=hasPassword,proto3" json:"has_password,omitempty"`
+	// Seconds, 3 to 65535; 0: 90.
+	HoldTime uint32 `protobuf:"varint,12,opt,name=hold_time,json=holdTime,proto3" json:"hold_time,omitempty"`
+	// Seconds, 1 to 21845; 0: a third of hold_time.
+	KeepaliveTime uint32 `protobuf:"varint,13,opt,name=keepalive_time,json=keepaliveTime,proto3" json:"keepalive_time,omitempty"`
 	// Seconds, 1 to 65535; 0: 10.
-	ConnectRetryTime uint32 `protobuf:"varint,12,opt,name=connect_retry_time,json=connectRetryTime,proto3" json:"connect_retry_time,omitempty"`
+	ConnectRetryTime uint32 `protobuf:"varint,14,opt,name=connect_retry_time,json=connectRetryTime,proto3" json:"connect_retry_time,omitempty"`
 	// eBGP over routers: TTL of the packets, 2 to 255; 0: not multihop.
-	EbgpMultihopTtl uint32 `protobuf:"varint,13,opt,name=ebgp_multihop_ttl,json=ebgpMultihopTtl,proto3" json:"ebgp_multihop_ttl,omitempty"`
+	EbgpMultihopTtl uint32 `protobuf:"varint,15,opt,name=ebgp_multihop_ttl,json=ebgpMultihopTtl,proto3" json:"ebgp_multihop_ttl,omitempty"`
 	// GTSM (RFC 5082): hops the neighbour may be away, 1 to 254; 0: off.
-	TtlSecurityHops uint32 `protobuf:"varint,14,opt,name=ttl_security_hops,json=ttlSecurityHops,proto3" json:"ttl_security_hops,omitempty"`
-	// The neighbour is a client of this route reflector (RFC 4456).
-	RouteReflectorClient bool `protobuf:"varint,15,opt,name=route_reflector_client,json=routeReflectorClient,proto3" json:"route_reflector_client,omitempty"`
-	// Advertise the own address as next hop.
-	NextHopSelf bool `protobuf:"varint,16,opt,name=next_hop_self,json=nextHopSelf,proto3" json:"next_hop_self,omitempty"`
-	// Families; empty: the family of `address`.
-	Families []*BgpFamilyConfig `protobuf:"bytes,17,rep,name=families,proto3" json:"families,omitempty"`
-	// Graceful restart (RFC 4724), as helper and as restarting speaker.
-	GracefulRestart bool `protobuf:"varint,18,opt,name=graceful_restart,json=gracefulRestart,proto3" json:"graceful_restart,omitempty"`
-	// Seconds the neighbour is asked to keep the routes, 1 to 4095; 0: 120.
-	RestartTime uint32 `protobuf:"varint,19,opt,name=restart_time,json=restartTime,proto3" json:"restart_time,omitempty"`
-	// Names of policies, in the order they apply.
-	ImportPolicies []string `protobuf:"bytes,20,rep,name=import_policies,json=importPolicies,proto3" json:"import_policies,omitempty"`
-	ExportPolicies []string `protobuf:"bytes,21,rep,name=export_policies,json=exportPolicies,proto3" json:"export_policies,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	TtlSecurityHops uint32 `protobuf:"varint,16,opt,name=ttl_security_hops,json=ttlSecurityHops,proto3" json:"ttl_security_hops,omitempty"`
+	// The neighbour is a client of this route reflector (RFC 4456). Absent: false.
+	RouteReflectorClient *bool `protobuf:"varint,17,opt,name=route_reflector_client,json=routeReflectorClient,proto3,oneof" json:"route_reflector_client,omitempty"`
+	// Advertise the own address as next hop to an iBGP neighbour. Absent: false.
+	NextHopSelf *bool `protobuf:"varint,18,opt,name=next_hop_self,json=nextHopSelf,proto3,oneof" json:"next_hop_self,omitempty"`
+	// How often the own AS may be in a received path, 0 to 10.
+	AllowOwnAs uint32 `protobuf:"varint,19,opt,name=allow_own_as,json=allowOwnAs,proto3" json:"allow_own_as,omitempty"`
+	// Put the own AS in the place of the neighbour's in paths sent to it. Absent: false.
+	ReplacePeerAs *bool `protobuf:"varint,20,opt,name=replace_peer_as,json=replacePeerAs,proto3,oneof" json:"replace_peer_as,omitempty"`
+	// "remove", "replace", or empty: private AS numbers stay in paths sent.
+	RemovePrivateAs string `protobuf:"bytes,21,opt,name=remove_private_as,json=removePrivateAs,proto3" json:"remove_private_as,omitempty"`
+	// Unicast families; empty: the family of `address`.
+	Families []*BgpFamilyConfig `protobuf:"bytes,22,rep,name=families,proto3" json:"families,omitempty"`
+	// Graceful restart (RFC 4724), as helper and as restarting speaker. Absent: as the speaker.
+	GracefulRestart *bool `protobuf:"varint,23,opt,name=graceful_restart,json=gracefulRestart,proto3,oneof" json:"graceful_restart,omitempty"`
+	// Names of policies, in the order they apply; the first that accepts or rejects decides.
+	ImportPolicies []string `protobuf:"bytes,24,rep,name=import_policies,json=importPolicies,proto3" json:"import_policies,omitempty"`
+	ExportPolicies []string `protobuf:"bytes,25,rep,name=export_policies,json=exportPolicies,proto3" json:"export_policies,omitempty"`
+	// "accept" or "reject" where no policy decided; empty: accept.
+	DefaultImport string `protobuf:"bytes,26,opt,name=default_import,json=defaultImport,proto3" json:"default_import,omitempty"`
+	DefaultExport string `protobuf:"bytes,27,opt,name=default_export,json=defaultExport,proto3" json:"default_export,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BgpNeighborConfig) Reset() {
@@ -378,6 +390,20 @@ func (x *BgpNeighborConfig) GetAddress() string {
 	return ""
 }
 
+func (x *BgpNeighborConfig) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *BgpNeighborConfig) GetPeerGroup() string {
+	if x != nil {
+		return x.PeerGroup
+	}
+	return ""
+}
+
 func (x *BgpNeighborConfig) GetPeerAs() uint32 {
 	if x != nil {
 		return x.PeerAs
@@ -407,15 +433,15 @@ func (x *BgpNeighborConfig) GetLocalAddress() string {
 }
 
 func (x *BgpNeighborConfig) GetEnabled() bool {
-	if x != nil {
-		return x.Enabled
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
 	}
 	return false
 }
 
 func (x *BgpNeighborConfig) GetPassive() bool {
-	if x != nil {
-		return x.Passive
+	if x != nil && x.Passive != nil {
+		return *x.Passive
 	}
 	return false
 }
@@ -435,8 +461,8 @@ func (x *BgpNeighborConfig) GetHasPassword() bool {
 }
 
 func (x *BgpNeighborConfig) GetHoldTime() uint32 {
-	if x != nil && x.HoldTime != nil {
-		return *x.HoldTime
+	if x != nil {
+		return x.HoldTime
 	}
 	return 0
 }
@@ -470,17 +496,38 @@ func (x *BgpNeighborConfig) GetTtlSecurityHops() uint32 {
 }
 
 func (x *BgpNeighborConfig) GetRouteReflectorClient() bool {
-	if x != nil {
-		return x.RouteReflectorClient
+	if x != nil && x.RouteReflectorClient != nil {
+		return *x.RouteReflectorClient
 	}
 	return false
 }
 
 func (x *BgpNeighborConfig) GetNextHopSelf() bool {
-	if x != nil {
-		return x.NextHopSelf
+	if x != nil && x.NextHopSelf != nil {
+		return *x.NextHopSelf
 	}
 	return false
+}
+
+func (x *BgpNeighborConfig) GetAllowOwnAs() uint32 {
+	if x != nil {
+		return x.AllowOwnAs
+	}
+	return 0
+}
+
+func (x *BgpNeighborConfig) GetReplacePeerAs() bool {
+	if x != nil && x.ReplacePeerAs != nil {
+		return *x.ReplacePeerAs
+	}
+	return false
+}
+
+func (x *BgpNeighborConfig) GetRemovePrivateAs() string {
+	if x != nil {
+		return x.RemovePrivateAs
+	}
+	return ""
 }
 
 func (x *BgpNeighborConfig) GetFamilies() []*BgpFamilyConfig {
@@ -491,17 +538,10 @@ func (x *BgpNeighborConfig) GetFamilies() []*BgpFamilyConfig {
 }
 
 func (x *BgpNeighborConfig) GetGracefulRestart() bool {
-	if x != nil {
-		return x.GracefulRestart
+	if x != nil && x.GracefulRestart != nil {
+		return *x.GracefulRestart
 	}
 	return false
-}
-
-func (x *BgpNeighborConfig) GetRestartTime() uint32 {
-	if x != nil {
-		return x.RestartTime
-	}
-	return 0
 }
 
 func (x *BgpNeighborConfig) GetImportPolicies() []string {
@@ -518,16 +558,34 @@ func (x *BgpNeighborConfig) GetExportPolicies() []string {
 	return nil
 }
 
+func (x *BgpNeighborConfig) GetDefaultImport() string {
+	if x != nil {
+		return x.DefaultImport
+	}
+	return ""
+}
+
+func (x *BgpNeighborConfig) GetDefaultExport() string {
+	if x != nil {
+		return x.DefaultExport
+	}
+	return ""
+}
+
 type BgpFamilyConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unicast of this family.
 	Family AddressFamily `protobuf:"varint,1,opt,name=family,proto3,enum=millrace.vnf.v1.AddressFamily" json:"family,omitempty"`
-	// Routes after which the session is ended (RFC 4486 subcode 1); 0: no limit.
+	// Routes the neighbour may announce; beyond it the session is ended (RFC 4486 subcode 1). 0: no limit.
 	PrefixLimit uint32 `protobuf:"varint,2,opt,name=prefix_limit,json=prefixLimit,proto3" json:"prefix_limit,omitempty"`
 	// Percent of prefix_limit, 1 to 100, at which a warning is logged; 0: 75.
-	PrefixLimitWarning uint32 `protobuf:"varint,3,opt,name=prefix_limit_warning,json=prefixLimitWarning,proto3" json:"prefix_limit_warning,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	PrefixWarning uint32 `protobuf:"varint,3,opt,name=prefix_warning,json=prefixWarning,proto3" json:"prefix_warning,omitempty"`
+	// Leave the session up beyond the limit.
+	PrefixWarnOnly bool `protobuf:"varint,4,opt,name=prefix_warn_only,json=prefixWarnOnly,proto3" json:"prefix_warn_only,omitempty"`
+	// Seconds after which a session ended for the limit comes up again; 0: not by itself.
+	PrefixRestart uint32 `protobuf:"varint,5,opt,name=prefix_restart,json=prefixRestart,proto3" json:"prefix_restart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BgpFamilyConfig) Reset() {
@@ -574,9 +632,23 @@ func (x *BgpFamilyConfig) GetPrefixLimit() uint32 {
 	return 0
 }
 
-func (x *BgpFamilyConfig) GetPrefixLimitWarning() uint32 {
+func (x *BgpFamilyConfig) GetPrefixWarning() uint32 {
 	if x != nil {
-		return x.PrefixLimitWarning
+		return x.PrefixWarning
+	}
+	return 0
+}
+
+func (x *BgpFamilyConfig) GetPrefixWarnOnly() bool {
+	if x != nil {
+		return x.PrefixWarnOnly
+	}
+	return false
+}
+
+func (x *BgpFamilyConfig) GetPrefixRestart() uint32 {
+	if x != nil {
+		return x.PrefixRestart
 	}
 	return 0
 }
@@ -960,9 +1032,11 @@ func (x *BgpFamilyState) GetEndOfRibReceived() bool {
 }
 
 type GetBgpRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,1,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetBgpRequest) Reset() {
@@ -995,12 +1069,21 @@ func (*GetBgpRequest) Descriptor() ([]byte, []int) {
 	return file_vnf_v1_bgp_proto_rawDescGZIP(), []int{7}
 }
 
+func (x *GetBgpRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
+	}
+	return ""
+}
+
 type ListBgpNeighborsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      uint32                 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  uint32                 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,15,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ListBgpNeighborsRequest) Reset() {
@@ -1043,6 +1126,13 @@ func (x *ListBgpNeighborsRequest) GetPageSize() uint32 {
 func (x *ListBgpNeighborsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListBgpNeighborsRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
 	}
 	return ""
 }
@@ -1102,9 +1192,11 @@ func (x *ListBgpNeighborsResponse) GetNextPageToken() string {
 type GetBgpNeighborRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "192.0.2.2"
-	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,15,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetBgpNeighborRequest) Reset() {
@@ -1144,11 +1236,20 @@ func (x *GetBgpNeighborRequest) GetAddress() string {
 	return ""
 }
 
+func (x *GetBgpNeighborRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
+	}
+	return ""
+}
+
 type AddBgpNeighborRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Config        *BgpNeighborConfig     `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Config *BgpNeighborConfig     `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,15,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *AddBgpNeighborRequest) Reset() {
@@ -1188,11 +1289,20 @@ func (x *AddBgpNeighborRequest) GetConfig() *BgpNeighborConfig {
 	return nil
 }
 
+func (x *AddBgpNeighborRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
+	}
+	return ""
+}
+
 type DeleteBgpNeighborRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,15,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *DeleteBgpNeighborRequest) Reset() {
@@ -1228,6 +1338,13 @@ func (*DeleteBgpNeighborRequest) Descriptor() ([]byte, []int) {
 func (x *DeleteBgpNeighborRequest) GetAddress() string {
 	if x != nil {
 		return x.Address
+	}
+	return ""
+}
+
+func (x *DeleteBgpNeighborRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
 	}
 	return ""
 }
@@ -1272,10 +1389,12 @@ type SetBgpNeighborEnabledRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	Enabled bool                   `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	// Sent to the neighbour when switching off (RFC 8203), at most 128 bytes.
+	// Sent to the neighbour when switching off (RFC 8203), at most 128 bytes; not kept.
 	Communication string `protobuf:"bytes,3,opt,name=communication,proto3" json:"communication,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,15,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SetBgpNeighborEnabledRequest) Reset() {
@@ -1329,6 +1448,13 @@ func (x *SetBgpNeighborEnabledRequest) GetCommunication() string {
 	return ""
 }
 
+func (x *SetBgpNeighborEnabledRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
+	}
+	return ""
+}
+
 type ResetBgpNeighborRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty or "*": all.
@@ -1336,8 +1462,10 @@ type ResetBgpNeighborRequest struct {
 	Kind    BgpResetKind `protobuf:"varint,2,opt,name=kind,proto3,enum=millrace.vnf.v1.BgpResetKind" json:"kind,omitempty"`
 	// HARD: sent to the neighbour (RFC 8203), at most 128 bytes.
 	Communication string `protobuf:"bytes,3,opt,name=communication,proto3" json:"communication,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,15,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ResetBgpNeighborRequest) Reset() {
@@ -1387,6 +1515,13 @@ func (x *ResetBgpNeighborRequest) GetKind() BgpResetKind {
 func (x *ResetBgpNeighborRequest) GetCommunication() string {
 	if x != nil {
 		return x.Communication
+	}
+	return ""
+}
+
+func (x *ResetBgpNeighborRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
 	}
 	return ""
 }
@@ -1449,8 +1584,10 @@ type ListBgpRoutesRequest struct {
 	// Only this prefix, or with longer_prefixes also those inside; empty: all.
 	Prefix         string `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	LongerPrefixes bool   `protobuf:"varint,7,opt,name=longer_prefixes,json=longerPrefixes,proto3" json:"longer_prefixes,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,15,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ListBgpRoutesRequest) Reset() {
@@ -1530,6 +1667,13 @@ func (x *ListBgpRoutesRequest) GetLongerPrefixes() bool {
 		return x.LongerPrefixes
 	}
 	return false
+}
+
+func (x *ListBgpRoutesRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
+	}
+	return ""
 }
 
 type ListBgpRoutesResponse struct {
@@ -1729,9 +1873,11 @@ func (x *BgpRoute) GetReceived() *timestamppb.Timestamp {
 type WatchBgpNeighborsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only this neighbour; empty: all.
-	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Empty: "default".
+	NetworkInstance string `protobuf:"bytes,15,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *WatchBgpNeighborsRequest) Reset() {
@@ -1767,6 +1913,13 @@ func (*WatchBgpNeighborsRequest) Descriptor() ([]byte, []int) {
 func (x *WatchBgpNeighborsRequest) GetAddress() string {
 	if x != nil {
 		return x.Address
+	}
+	return ""
+}
+
+func (x *WatchBgpNeighborsRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
 	}
 	return ""
 }
@@ -1843,36 +1996,52 @@ const file_vnf_v1_bgp_proto_rawDesc = "" +
 	"\tneighbors\x18\x04 \x01(\rR\tneighbors\x123\n" +
 	"\x15neighbors_established\x18\x05 \x01(\rR\x14neighborsEstablished\x12\x14\n" +
 	"\x05paths\x18\x06 \x01(\x04R\x05paths\x12\x16\n" +
-	"\x06listen\x18\a \x03(\tR\x06listen\"\xb0\x06\n" +
+	"\x06listen\x18\a \x03(\tR\x06listen\"\x87\t\n" +
 	"\x11BgpNeighborConfig\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x17\n" +
-	"\apeer_as\x18\x02 \x01(\rR\x06peerAs\x12\x19\n" +
-	"\blocal_as\x18\x03 \x01(\rR\alocalAs\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\x12#\n" +
-	"\rlocal_address\x18\x05 \x01(\tR\flocalAddress\x12\x18\n" +
-	"\aenabled\x18\x06 \x01(\bR\aenabled\x12\x18\n" +
-	"\apassive\x18\a \x01(\bR\apassive\x12\x1a\n" +
-	"\bpassword\x18\b \x01(\tR\bpassword\x12!\n" +
-	"\fhas_password\x18\t \x01(\bR\vhasPassword\x12 \n" +
-	"\thold_time\x18\n" +
-	" \x01(\rH\x00R\bholdTime\x88\x01\x01\x12%\n" +
-	"\x0ekeepalive_time\x18\v \x01(\rR\rkeepaliveTime\x12,\n" +
-	"\x12connect_retry_time\x18\f \x01(\rR\x10connectRetryTime\x12*\n" +
-	"\x11ebgp_multihop_ttl\x18\r \x01(\rR\x0febgpMultihopTtl\x12*\n" +
-	"\x11ttl_security_hops\x18\x0e \x01(\rR\x0fttlSecurityHops\x124\n" +
-	"\x16route_reflector_client\x18\x0f \x01(\bR\x14routeReflectorClient\x12\"\n" +
-	"\rnext_hop_self\x18\x10 \x01(\bR\vnextHopSelf\x12<\n" +
-	"\bfamilies\x18\x11 \x03(\v2 .millrace.vnf.v1.BgpFamilyConfigR\bfamilies\x12)\n" +
-	"\x10graceful_restart\x18\x12 \x01(\bR\x0fgracefulRestart\x12!\n" +
-	"\frestart_time\x18\x13 \x01(\rR\vrestartTime\x12'\n" +
-	"\x0fimport_policies\x18\x14 \x03(\tR\x0eimportPolicies\x12'\n" +
-	"\x0fexport_policies\x18\x15 \x03(\tR\x0eexportPoliciesB\f\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x1d\n" +
 	"\n" +
-	"_hold_time\"\x9e\x01\n" +
+	"peer_group\x18\x03 \x01(\tR\tpeerGroup\x12\x17\n" +
+	"\apeer_as\x18\x04 \x01(\rR\x06peerAs\x12\x19\n" +
+	"\blocal_as\x18\x05 \x01(\rR\alocalAs\x12 \n" +
+	"\vdescription\x18\x06 \x01(\tR\vdescription\x12#\n" +
+	"\rlocal_address\x18\a \x01(\tR\flocalAddress\x12\x1d\n" +
+	"\aenabled\x18\b \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1d\n" +
+	"\apassive\x18\t \x01(\bH\x01R\apassive\x88\x01\x01\x12\x1a\n" +
+	"\bpassword\x18\n" +
+	" \x01(\tR\bpassword\x12!\n" +
+	"\fhas_password\x18\v \x01(\bR\vhasPassword\x12\x1b\n" +
+	"\thold_time\x18\f \x01(\rR\bholdTime\x12%\n" +
+	"\x0ekeepalive_time\x18\r \x01(\rR\rkeepaliveTime\x12,\n" +
+	"\x12connect_retry_time\x18\x0e \x01(\rR\x10connectRetryTime\x12*\n" +
+	"\x11ebgp_multihop_ttl\x18\x0f \x01(\rR\x0febgpMultihopTtl\x12*\n" +
+	"\x11ttl_security_hops\x18\x10 \x01(\rR\x0fttlSecurityHops\x129\n" +
+	"\x16route_reflector_client\x18\x11 \x01(\bH\x02R\x14routeReflectorClient\x88\x01\x01\x12'\n" +
+	"\rnext_hop_self\x18\x12 \x01(\bH\x03R\vnextHopSelf\x88\x01\x01\x12 \n" +
+	"\fallow_own_as\x18\x13 \x01(\rR\n" +
+	"allowOwnAs\x12+\n" +
+	"\x0freplace_peer_as\x18\x14 \x01(\bH\x04R\rreplacePeerAs\x88\x01\x01\x12*\n" +
+	"\x11remove_private_as\x18\x15 \x01(\tR\x0fremovePrivateAs\x12<\n" +
+	"\bfamilies\x18\x16 \x03(\v2 .millrace.vnf.v1.BgpFamilyConfigR\bfamilies\x12.\n" +
+	"\x10graceful_restart\x18\x17 \x01(\bH\x05R\x0fgracefulRestart\x88\x01\x01\x12'\n" +
+	"\x0fimport_policies\x18\x18 \x03(\tR\x0eimportPolicies\x12'\n" +
+	"\x0fexport_policies\x18\x19 \x03(\tR\x0eexportPolicies\x12%\n" +
+	"\x0edefault_import\x18\x1a \x01(\tR\rdefaultImport\x12%\n" +
+	"\x0edefault_export\x18\x1b \x01(\tR\rdefaultExportB\n" +
+	"\n" +
+	"\b_enabledB\n" +
+	"\n" +
+	"\b_passiveB\x19\n" +
+	"\x17_route_reflector_clientB\x10\n" +
+	"\x0e_next_hop_selfB\x12\n" +
+	"\x10_replace_peer_asB\x13\n" +
+	"\x11_graceful_restart\"\xe4\x01\n" +
 	"\x0fBgpFamilyConfig\x126\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x1e.millrace.vnf.v1.AddressFamilyR\x06family\x12!\n" +
-	"\fprefix_limit\x18\x02 \x01(\rR\vprefixLimit\x120\n" +
-	"\x14prefix_limit_warning\x18\x03 \x01(\rR\x12prefixLimitWarning\"\x82\x01\n" +
+	"\fprefix_limit\x18\x02 \x01(\rR\vprefixLimit\x12%\n" +
+	"\x0eprefix_warning\x18\x03 \x01(\rR\rprefixWarning\x12(\n" +
+	"\x10prefix_warn_only\x18\x04 \x01(\bR\x0eprefixWarnOnly\x12%\n" +
+	"\x0eprefix_restart\x18\x05 \x01(\rR\rprefixRestart\"\x82\x01\n" +
 	"\vBgpNeighbor\x12:\n" +
 	"\x06config\x18\x01 \x01(\v2\".millrace.vnf.v1.BgpNeighborConfigR\x06config\x127\n" +
 	"\x05state\x18\x02 \x01(\v2!.millrace.vnf.v1.BgpNeighborStateR\x05state\"\xcb\x05\n" +
@@ -1911,32 +2080,39 @@ const file_vnf_v1_bgp_proto_rawDesc = "" +
 	"\n" +
 	"advertised\x18\x04 \x01(\x04R\n" +
 	"advertised\x12-\n" +
-	"\x13end_of_rib_received\x18\x05 \x01(\bR\x10endOfRibReceived\"\x0f\n" +
-	"\rGetBgpRequest\"U\n" +
+	"\x13end_of_rib_received\x18\x05 \x01(\bR\x10endOfRibReceived\":\n" +
+	"\rGetBgpRequest\x12)\n" +
+	"\x10network_instance\x18\x01 \x01(\tR\x0fnetworkInstance\"\x80\x01\n" +
 	"\x17ListBgpNeighborsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"~\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12)\n" +
+	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"~\n" +
 	"\x18ListBgpNeighborsResponse\x12:\n" +
 	"\tneighbors\x18\x01 \x03(\v2\x1c.millrace.vnf.v1.BgpNeighborR\tneighbors\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"1\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\\\n" +
 	"\x15GetBgpNeighborRequest\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"S\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12)\n" +
+	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"~\n" +
 	"\x15AddBgpNeighborRequest\x12:\n" +
-	"\x06config\x18\x01 \x01(\v2\".millrace.vnf.v1.BgpNeighborConfigR\x06config\"4\n" +
+	"\x06config\x18\x01 \x01(\v2\".millrace.vnf.v1.BgpNeighborConfigR\x06config\x12)\n" +
+	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"_\n" +
 	"\x18DeleteBgpNeighborRequest\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"\x1b\n" +
-	"\x19DeleteBgpNeighborResponse\"x\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12)\n" +
+	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"\x1b\n" +
+	"\x19DeleteBgpNeighborResponse\"\xa3\x01\n" +
 	"\x1cSetBgpNeighborEnabledRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x12$\n" +
-	"\rcommunication\x18\x03 \x01(\tR\rcommunication\"\x8c\x01\n" +
+	"\rcommunication\x18\x03 \x01(\tR\rcommunication\x12)\n" +
+	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"\xb7\x01\n" +
 	"\x17ResetBgpNeighborRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x121\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1d.millrace.vnf.v1.BgpResetKindR\x04kind\x12$\n" +
-	"\rcommunication\x18\x03 \x01(\tR\rcommunication\"0\n" +
+	"\rcommunication\x18\x03 \x01(\tR\rcommunication\x12)\n" +
+	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"0\n" +
 	"\x18ResetBgpNeighborResponse\x12\x14\n" +
-	"\x05reset\x18\x01 \x01(\rR\x05reset\"\x98\x02\n" +
+	"\x05reset\x18\x01 \x01(\rR\x05reset\"\xc3\x02\n" +
 	"\x14ListBgpRoutesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1945,7 +2121,8 @@ const file_vnf_v1_bgp_proto_rawDesc = "" +
 	"\x04view\x18\x04 \x01(\x0e2\x1d.millrace.vnf.v1.BgpRouteViewR\x04view\x126\n" +
 	"\x06family\x18\x05 \x01(\x0e2\x1e.millrace.vnf.v1.AddressFamilyR\x06family\x12\x16\n" +
 	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12'\n" +
-	"\x0flonger_prefixes\x18\a \x01(\bR\x0elongerPrefixes\"r\n" +
+	"\x0flonger_prefixes\x18\a \x01(\bR\x0elongerPrefixes\x12)\n" +
+	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"r\n" +
 	"\x15ListBgpRoutesResponse\x121\n" +
 	"\x06routes\x18\x01 \x03(\v2\x19.millrace.vnf.v1.BgpRouteR\x06routes\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x03\n" +
@@ -1964,9 +2141,10 @@ const file_vnf_v1_bgp_proto_rawDesc = "" +
 	"\bfiltered\x18\v \x01(\bR\bfiltered\x126\n" +
 	"\breceived\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\breceivedB\x06\n" +
 	"\x04_medB\x13\n" +
-	"\x11_local_preference\"4\n" +
+	"\x11_local_preference\"_\n" +
 	"\x18WatchBgpNeighborsRequest\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"\xac\x01\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12)\n" +
+	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"\xac\x01\n" +
 	"\x10BgpNeighborEvent\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.millrace.vnf.v1.EventKindR\x04kind\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x128\n" +

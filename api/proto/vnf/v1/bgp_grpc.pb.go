@@ -34,7 +34,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// BGP-4 (RFC 4271) with its neighbours. Every call but GetBgp answers FAILED_PRECONDITION while no AS number is configured.
+// BGP-4 (RFC 4271) with its neighbours. A network instance has a speaker of its own, or none: then every call but
+// GetBgp answers FAILED_PRECONDITION.
 type BgpServiceClient interface {
 	// The speaker itself.
 	GetBgp(ctx context.Context, in *GetBgpRequest, opts ...grpc.CallOption) (*Bgp, error)
@@ -167,7 +168,8 @@ type BgpService_WatchBgpNeighborsClient = grpc.ServerStreamingClient[BgpNeighbor
 // All implementations must embed UnimplementedBgpServiceServer
 // for forward compatibility.
 //
-// BGP-4 (RFC 4271) with its neighbours. Every call but GetBgp answers FAILED_PRECONDITION while no AS number is configured.
+// BGP-4 (RFC 4271) with its neighbours. A network instance has a speaker of its own, or none: then every call but
+// GetBgp answers FAILED_PRECONDITION.
 type BgpServiceServer interface {
 	// The speaker itself.
 	GetBgp(context.Context, *GetBgpRequest) (*Bgp, error)

@@ -32,12 +32,14 @@ const (
 	RouteSource_ROUTE_SOURCE_CONNECTED RouteSource = 1
 	// An address of the box itself; distance 0.
 	RouteSource_ROUTE_SOURCE_LOCAL RouteSource = 2
-	// From the configuration or AddRoutes; distance 1.
+	// From the configuration, where AddRoutes writes; distance 1.
 	RouteSource_ROUTE_SOURCE_STATIC RouteSource = 3
 	// External BGP; distance 20.
 	RouteSource_ROUTE_SOURCE_EBGP RouteSource = 4
 	// Internal BGP; distance 200.
 	RouteSource_ROUTE_SOURCE_IBGP RouteSource = 5
+	// Transient routes of AddRoutes; distance 5.
+	RouteSource_ROUTE_SOURCE_API RouteSource = 6
 )
 
 // Enum value maps for RouteSource.
@@ -49,6 +51,7 @@ var (
 		3: "ROUTE_SOURCE_STATIC",
 		4: "ROUTE_SOURCE_EBGP",
 		5: "ROUTE_SOURCE_IBGP",
+		6: "ROUTE_SOURCE_API",
 	}
 	RouteSource_value = map[string]int32{
 		"ROUTE_SOURCE_UNSPECIFIED": 0,
@@ -57,6 +60,7 @@ var (
 		"ROUTE_SOURCE_STATIC":      3,
 		"ROUTE_SOURCE_EBGP":        4,
 		"ROUTE_SOURCE_IBGP":        5,
+		"ROUTE_SOURCE_API":         6,
 	}
 )
 
@@ -87,71 +91,64 @@ func (RouteSource) EnumDescriptor() ([]byte, []int) {
 	return file_vnf_v1_route_proto_rawDescGZIP(), []int{0}
 }
 
-type NextHopKind int32
+// What becomes of packets that match.
+type RouteAction int32
 
 const (
-	// Gateway if `gateway` is set, else interface.
-	NextHopKind_NEXT_HOP_KIND_UNSPECIFIED NextHopKind = 0
-	// To a router: `gateway`, and `interface` if the gateway is link-local.
-	NextHopKind_NEXT_HOP_KIND_GATEWAY NextHopKind = 1
-	// Straight onto a link: every destination is a neighbour there.
-	NextHopKind_NEXT_HOP_KIND_INTERFACE NextHopKind = 2
+	// FORWARD.
+	RouteAction_ROUTE_ACTION_UNSPECIFIED RouteAction = 0
+	// Sent to the next hops.
+	RouteAction_ROUTE_ACTION_FORWARD RouteAction = 1
 	// Dropped without a word.
-	NextHopKind_NEXT_HOP_KIND_BLACKHOLE NextHopKind = 3
+	RouteAction_ROUTE_ACTION_BLACKHOLE RouteAction = 2
 	// Dropped with ICMP destination unreachable, administratively prohibited.
-	NextHopKind_NEXT_HOP_KIND_REJECT NextHopKind = 4
+	RouteAction_ROUTE_ACTION_REJECT RouteAction = 3
 	// Handed to the kernel.
-	NextHopKind_NEXT_HOP_KIND_PUNT NextHopKind = 5
-	// Looked up again in network_instance.
-	NextHopKind_NEXT_HOP_KIND_NETWORK_INSTANCE NextHopKind = 6
+	RouteAction_ROUTE_ACTION_PUNT RouteAction = 4
 )
 
-// Enum value maps for NextHopKind.
+// Enum value maps for RouteAction.
 var (
-	NextHopKind_name = map[int32]string{
-		0: "NEXT_HOP_KIND_UNSPECIFIED",
-		1: "NEXT_HOP_KIND_GATEWAY",
-		2: "NEXT_HOP_KIND_INTERFACE",
-		3: "NEXT_HOP_KIND_BLACKHOLE",
-		4: "NEXT_HOP_KIND_REJECT",
-		5: "NEXT_HOP_KIND_PUNT",
-		6: "NEXT_HOP_KIND_NETWORK_INSTANCE",
+	RouteAction_name = map[int32]string{
+		0: "ROUTE_ACTION_UNSPECIFIED",
+		1: "ROUTE_ACTION_FORWARD",
+		2: "ROUTE_ACTION_BLACKHOLE",
+		3: "ROUTE_ACTION_REJECT",
+		4: "ROUTE_ACTION_PUNT",
 	}
-	NextHopKind_value = map[string]int32{
-		"NEXT_HOP_KIND_UNSPECIFIED":      0,
-		"NEXT_HOP_KIND_GATEWAY":          1,
-		"NEXT_HOP_KIND_INTERFACE":        2,
-		"NEXT_HOP_KIND_BLACKHOLE":        3,
-		"NEXT_HOP_KIND_REJECT":           4,
-		"NEXT_HOP_KIND_PUNT":             5,
-		"NEXT_HOP_KIND_NETWORK_INSTANCE": 6,
+	RouteAction_value = map[string]int32{
+		"ROUTE_ACTION_UNSPECIFIED": 0,
+		"ROUTE_ACTION_FORWARD":     1,
+		"ROUTE_ACTION_BLACKHOLE":   2,
+		"ROUTE_ACTION_REJECT":      3,
+		"ROUTE_ACTION_PUNT":        4,
 	}
 )
 
-func (x NextHopKind) Enum() *NextHopKind {
-	p := new(NextHopKind)
+func (x RouteAction) Enum() *RouteAction {
+	p := new(RouteAction)
 	*p = x
 	return p
 }
 
-func (x NextHopKind) String() string {
+func (x RouteAction) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (NextHopKind) Descriptor() protoreflect.EnumDescriptor {
+func (RouteAction) Descriptor() protoreflect.EnumDescriptor {
 	return file_vnf_v1_route_proto_enumTypes[1].Descriptor()
 }
 
-func (NextHopKind) Type() protoreflect.EnumType {
+func (RouteAction) Type() protoreflect.EnumType {
 	return &file_vnf_v1_route_proto_enumTypes[1]
 }
 
-func (x NextHopKind) Number() protoreflect.EnumNumber {
+func (x RouteAction) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use NextHopKind.Descriptor instead.
-func (NextHopKind) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use RouteAction.Descriptor instead.
+func (RouteAction) EnumDescriptor() ([]byte, []int) {
 	return file_vnf_v1_route_proto_rawDescGZIP(), []int{1}
 }
 
@@ -215,17 +212,20 @@ func (FibState) EnumDescriptor() ([]byte, []int) {
 	return file_vnf_v1_route_proto_rawDescGZIP(), []int{2}
 }
 
+// A next hop: a gateway, an interface (each destination is a neighbour there), or both.
 type NextHop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Kind  NextHopKind            `protobuf:"varint,1,opt,name=kind,proto3,enum=millrace.vnf.v1.NextHopKind" json:"kind,omitempty"`
-	// "192.0.2.1", "fe80::1". An IPv4 route may have an IPv6 gateway (RFC 8950).
-	Gateway string `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// Name. Needed with a link-local gateway and for INTERFACE.
-	Interface string `protobuf:"bytes,3,opt,name=interface,proto3" json:"interface,omitempty"`
-	// NETWORK_INSTANCE: its name.
-	NetworkInstance string `protobuf:"bytes,4,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	// "192.0.2.1", "fe80::1". An IPv4 route may have an IPv6 gateway (RFC 8950). Without an interface it is resolved over the other
+	// routes.
+	Gateway string `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// Name. Needed with a link-local gateway.
+	Interface string `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	// Where the gateway is resolved, or the interface is; empty: the route's own.
+	NetworkInstance string `protobuf:"bytes,3,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
 	// Share of the flows, 1 to 255; 0: 1.
-	Weight        uint32 `protobuf:"varint,5,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight uint32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	// In resolved_next_hops only: not FORWARD if the recursion ended at such a route.
+	Action        RouteAction `protobuf:"varint,5,opt,name=action,proto3,enum=millrace.vnf.v1.RouteAction" json:"action,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -260,13 +260,6 @@ func (*NextHop) Descriptor() ([]byte, []int) {
 	return file_vnf_v1_route_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *NextHop) GetKind() NextHopKind {
-	if x != nil {
-		return x.Kind
-	}
-	return NextHopKind_NEXT_HOP_KIND_UNSPECIFIED
-}
-
 func (x *NextHop) GetGateway() string {
 	if x != nil {
 		return x.Gateway
@@ -295,18 +288,26 @@ func (x *NextHop) GetWeight() uint32 {
 	return 0
 }
 
+func (x *NextHop) GetAction() RouteAction {
+	if x != nil {
+		return x.Action
+	}
+	return RouteAction_ROUTE_ACTION_UNSPECIFIED
+}
+
 type StaticRoute struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: "default".
 	NetworkInstance string `protobuf:"bytes,1,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
 	// "203.0.113.0/24"
-	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// 1 to 64. BLACKHOLE, REJECT, PUNT and NETWORK_INSTANCE stand alone.
-	NextHops []*NextHop `protobuf:"bytes,3,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
-	// Administrative distance, 1 to 255 (255: never used); 0: 1.
-	Distance uint32 `protobuf:"varint,4,opt,name=distance,proto3" json:"distance,omitempty"`
-	// At most 255 bytes.
-	Description   string `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	Prefix string      `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Action RouteAction `protobuf:"varint,3,opt,name=action,proto3,enum=millrace.vnf.v1.RouteAction" json:"action,omitempty"`
+	// FORWARD: 1 to 64. Otherwise none.
+	NextHops []*NextHop `protobuf:"bytes,4,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
+	// Administrative distance, 1 to 254; 0: 1, or 5 for a transient route.
+	Distance uint32 `protobuf:"varint,5,opt,name=distance,proto3" json:"distance,omitempty"`
+	// At most 255 bytes; not kept with a transient route.
+	Description   string `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -353,6 +354,13 @@ func (x *StaticRoute) GetPrefix() string {
 		return x.Prefix
 	}
 	return ""
+}
+
+func (x *StaticRoute) GetAction() RouteAction {
+	if x != nil {
+		return x.Action
+	}
+	return RouteAction_ROUTE_ACTION_UNSPECIFIED
 }
 
 func (x *StaticRoute) GetNextHops() []*NextHop {
@@ -451,10 +459,9 @@ type Route struct {
 	FibState FibState `protobuf:"varint,10,opt,name=fib_state,json=fibState,proto3,enum=millrace.vnf.v1.FibState" json:"fib_state,omitempty"`
 	// For people; empty unless FAILED.
 	FibError string `protobuf:"bytes,11,opt,name=fib_error,json=fibError,proto3" json:"fib_error,omitempty"`
-	// When this candidate was learnt or last changed.
-	LastChange *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_change,json=lastChange,proto3" json:"last_change,omitempty"`
-	// BGP: address of the neighbour it was learnt from.
-	Peer          string `protobuf:"bytes,13,opt,name=peer,proto3" json:"peer,omitempty"`
+	// BGP: the instance it was learnt by. API: who set it.
+	Origin        string      `protobuf:"bytes,13,opt,name=origin,proto3" json:"origin,omitempty"`
+	Action        RouteAction `protobuf:"varint,14,opt,name=action,proto3,enum=millrace.vnf.v1.RouteAction" json:"action,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -566,23 +573,25 @@ func (x *Route) GetFibError() string {
 	return ""
 }
 
-func (x *Route) GetLastChange() *timestamppb.Timestamp {
+func (x *Route) GetOrigin() string {
 	if x != nil {
-		return x.LastChange
-	}
-	return nil
-}
-
-func (x *Route) GetPeer() string {
-	if x != nil {
-		return x.Peer
+		return x.Origin
 	}
 	return ""
 }
 
+func (x *Route) GetAction() RouteAction {
+	if x != nil {
+		return x.Action
+	}
+	return RouteAction_ROUTE_ACTION_UNSPECIFIED
+}
+
 type AddRoutesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Routes        []*StaticRoute         `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Routes []*StaticRoute         `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	// Keep them out of the configuration: they are gone when vnf restarts, and thousands of them a second may come and go. Their source is API.
+	Transient     bool `protobuf:"varint,2,opt,name=transient,proto3" json:"transient,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -622,6 +631,13 @@ func (x *AddRoutesRequest) GetRoutes() []*StaticRoute {
 		return x.Routes
 	}
 	return nil
+}
+
+func (x *AddRoutesRequest) GetTransient() bool {
+	if x != nil {
+		return x.Transient
+	}
+	return false
 }
 
 type AddRoutesResponse struct {
@@ -679,8 +695,10 @@ func (x *AddRoutesResponse) GetFailed() []*ItemError {
 }
 
 type DeleteRoutesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Routes        []*RouteKey            `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Routes []*RouteKey            `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	// Delete those that were added as transient, not those of the configuration.
+	Transient     bool `protobuf:"varint,2,opt,name=transient,proto3" json:"transient,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -720,6 +738,13 @@ func (x *DeleteRoutesRequest) GetRoutes() []*RouteKey {
 		return x.Routes
 	}
 	return nil
+}
+
+func (x *DeleteRoutesRequest) GetTransient() bool {
+	if x != nil {
+		return x.Transient
+	}
+	return false
 }
 
 type DeleteRoutesResponse struct {
@@ -1263,9 +1288,11 @@ type ResolutionStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next hop that was looked up.
 	NextHop *NextHop `protobuf:"bytes,1,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
-	// The prefix that covers it; empty if none does.
+	// The prefix that covers it; empty if none does, or none is needed.
 	ViaPrefix string      `protobuf:"bytes,2,opt,name=via_prefix,json=viaPrefix,proto3" json:"via_prefix,omitempty"`
 	ViaSource RouteSource `protobuf:"varint,3,opt,name=via_source,json=viaSource,proto3,enum=millrace.vnf.v1.RouteSource" json:"via_source,omitempty"`
+	// Levels of recursion above this one.
+	Depth uint32 `protobuf:"varint,5,opt,name=depth,proto3" json:"depth,omitempty"`
 	// "connected on eth1", "unreachable: loop", for people.
 	Result        string `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1321,6 +1348,13 @@ func (x *ResolutionStep) GetViaSource() RouteSource {
 		return x.ViaSource
 	}
 	return RouteSource_ROUTE_SOURCE_UNSPECIFIED
+}
+
+func (x *ResolutionStep) GetDepth() uint32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
 }
 
 func (x *ResolutionStep) GetResult() string {
@@ -1815,22 +1849,23 @@ var File_vnf_v1_route_proto protoreflect.FileDescriptor
 
 const file_vnf_v1_route_proto_rawDesc = "" +
 	"\n" +
-	"\x12vnf/v1/route.proto\x12\x0fmillrace.vnf.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13vnf/v1/common.proto\"\xb6\x01\n" +
-	"\aNextHop\x120\n" +
-	"\x04kind\x18\x01 \x01(\x0e2\x1c.millrace.vnf.v1.NextHopKindR\x04kind\x12\x18\n" +
-	"\agateway\x18\x02 \x01(\tR\agateway\x12\x1c\n" +
-	"\tinterface\x18\x03 \x01(\tR\tinterface\x12)\n" +
-	"\x10network_instance\x18\x04 \x01(\tR\x0fnetworkInstance\x12\x16\n" +
-	"\x06weight\x18\x05 \x01(\rR\x06weight\"\xc5\x01\n" +
+	"\x12vnf/v1/route.proto\x12\x0fmillrace.vnf.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13vnf/v1/common.proto\"\xba\x01\n" +
+	"\aNextHop\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1c\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\x12)\n" +
+	"\x10network_instance\x18\x03 \x01(\tR\x0fnetworkInstance\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\rR\x06weight\x124\n" +
+	"\x06action\x18\x05 \x01(\x0e2\x1c.millrace.vnf.v1.RouteActionR\x06action\"\xfb\x01\n" +
 	"\vStaticRoute\x12)\n" +
 	"\x10network_instance\x18\x01 \x01(\tR\x0fnetworkInstance\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x125\n" +
-	"\tnext_hops\x18\x03 \x03(\v2\x18.millrace.vnf.v1.NextHopR\bnextHops\x12\x1a\n" +
-	"\bdistance\x18\x04 \x01(\rR\bdistance\x12 \n" +
-	"\vdescription\x18\x05 \x01(\tR\vdescription\"M\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x124\n" +
+	"\x06action\x18\x03 \x01(\x0e2\x1c.millrace.vnf.v1.RouteActionR\x06action\x125\n" +
+	"\tnext_hops\x18\x04 \x03(\v2\x18.millrace.vnf.v1.NextHopR\bnextHops\x12\x1a\n" +
+	"\bdistance\x18\x05 \x01(\rR\bdistance\x12 \n" +
+	"\vdescription\x18\x06 \x01(\tR\vdescription\"M\n" +
 	"\bRouteKey\x12)\n" +
 	"\x10network_instance\x18\x01 \x01(\tR\x0fnetworkInstance\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"\x85\x04\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"\x88\x04\n" +
 	"\x05Route\x12)\n" +
 	"\x10network_instance\x18\x01 \x01(\tR\x0fnetworkInstance\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x124\n" +
@@ -1843,17 +1878,18 @@ const file_vnf_v1_route_proto_rawDesc = "" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x126\n" +
 	"\tfib_state\x18\n" +
 	" \x01(\x0e2\x19.millrace.vnf.v1.FibStateR\bfibState\x12\x1b\n" +
-	"\tfib_error\x18\v \x01(\tR\bfibError\x12;\n" +
-	"\vlast_change\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"lastChange\x12\x12\n" +
-	"\x04peer\x18\r \x01(\tR\x04peer\"H\n" +
+	"\tfib_error\x18\v \x01(\tR\bfibError\x12\x16\n" +
+	"\x06origin\x18\r \x01(\tR\x06origin\x124\n" +
+	"\x06action\x18\x0e \x01(\x0e2\x1c.millrace.vnf.v1.RouteActionR\x06actionJ\x04\b\f\x10\r\"f\n" +
 	"\x10AddRoutesRequest\x124\n" +
-	"\x06routes\x18\x01 \x03(\v2\x1c.millrace.vnf.v1.StaticRouteR\x06routes\"a\n" +
+	"\x06routes\x18\x01 \x03(\v2\x1c.millrace.vnf.v1.StaticRouteR\x06routes\x12\x1c\n" +
+	"\ttransient\x18\x02 \x01(\bR\ttransient\"a\n" +
 	"\x11AddRoutesResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\rR\aapplied\x122\n" +
-	"\x06failed\x18\x02 \x03(\v2\x1a.millrace.vnf.v1.ItemErrorR\x06failed\"H\n" +
+	"\x06failed\x18\x02 \x03(\v2\x1a.millrace.vnf.v1.ItemErrorR\x06failed\"f\n" +
 	"\x13DeleteRoutesRequest\x121\n" +
-	"\x06routes\x18\x01 \x03(\v2\x19.millrace.vnf.v1.RouteKeyR\x06routes\"d\n" +
+	"\x06routes\x18\x01 \x03(\v2\x19.millrace.vnf.v1.RouteKeyR\x06routes\x12\x1c\n" +
+	"\ttransient\x18\x02 \x01(\bR\ttransient\"d\n" +
 	"\x14DeleteRoutesResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\rR\aapplied\x122\n" +
 	"\x06failed\x18\x02 \x03(\v2\x1a.millrace.vnf.v1.ItemErrorR\x06failed\"\xa3\x03\n" +
@@ -1901,13 +1937,14 @@ const file_vnf_v1_route_proto_rawDesc = "" +
 	"resolution\x18\x03 \x03(\v2\x1f.millrace.vnf.v1.ResolutionStepR\n" +
 	"resolution\x12>\n" +
 	"\tdataplane\x18\x04 \x01(\v2 .millrace.vnf.v1.DataplaneLookupR\tdataplane\x12 \n" +
-	"\vexplanation\x18\x05 \x03(\tR\vexplanation\"\xb9\x01\n" +
+	"\vexplanation\x18\x05 \x03(\tR\vexplanation\"\xcf\x01\n" +
 	"\x0eResolutionStep\x123\n" +
 	"\bnext_hop\x18\x01 \x01(\v2\x18.millrace.vnf.v1.NextHopR\anextHop\x12\x1d\n" +
 	"\n" +
 	"via_prefix\x18\x02 \x01(\tR\tviaPrefix\x12;\n" +
 	"\n" +
-	"via_source\x18\x03 \x01(\x0e2\x1c.millrace.vnf.v1.RouteSourceR\tviaSource\x12\x16\n" +
+	"via_source\x18\x03 \x01(\x0e2\x1c.millrace.vnf.v1.RouteSourceR\tviaSource\x12\x14\n" +
+	"\x05depth\x18\x05 \x01(\rR\x05depth\x12\x16\n" +
 	"\x06result\x18\x04 \x01(\tR\x06result\"\xdc\x01\n" +
 	"\x0fDataplaneLookup\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x16\n" +
@@ -1947,22 +1984,21 @@ const file_vnf_v1_route_proto_rawDesc = "" +
 	"\x06family\x18\x02 \x01(\x0e2\x1e.millrace.vnf.v1.AddressFamilyR\x06family\x124\n" +
 	"\x06source\x18\x03 \x01(\x0e2\x1c.millrace.vnf.v1.RouteSourceR\x06source\x12\x16\n" +
 	"\x06routes\x18\x04 \x01(\x04R\x06routes\x12\x12\n" +
-	"\x04best\x18\x05 \x01(\x04R\x04best*\xa6\x01\n" +
+	"\x04best\x18\x05 \x01(\x04R\x04best*\xbc\x01\n" +
 	"\vRouteSource\x12\x1c\n" +
 	"\x18ROUTE_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ROUTE_SOURCE_CONNECTED\x10\x01\x12\x16\n" +
 	"\x12ROUTE_SOURCE_LOCAL\x10\x02\x12\x17\n" +
 	"\x13ROUTE_SOURCE_STATIC\x10\x03\x12\x15\n" +
 	"\x11ROUTE_SOURCE_EBGP\x10\x04\x12\x15\n" +
-	"\x11ROUTE_SOURCE_IBGP\x10\x05*\xd7\x01\n" +
-	"\vNextHopKind\x12\x1d\n" +
-	"\x19NEXT_HOP_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
-	"\x15NEXT_HOP_KIND_GATEWAY\x10\x01\x12\x1b\n" +
-	"\x17NEXT_HOP_KIND_INTERFACE\x10\x02\x12\x1b\n" +
-	"\x17NEXT_HOP_KIND_BLACKHOLE\x10\x03\x12\x18\n" +
-	"\x14NEXT_HOP_KIND_REJECT\x10\x04\x12\x16\n" +
-	"\x12NEXT_HOP_KIND_PUNT\x10\x05\x12\"\n" +
-	"\x1eNEXT_HOP_KIND_NETWORK_INSTANCE\x10\x06*\x87\x01\n" +
+	"\x11ROUTE_SOURCE_IBGP\x10\x05\x12\x14\n" +
+	"\x10ROUTE_SOURCE_API\x10\x06*\x91\x01\n" +
+	"\vRouteAction\x12\x1c\n" +
+	"\x18ROUTE_ACTION_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14ROUTE_ACTION_FORWARD\x10\x01\x12\x1a\n" +
+	"\x16ROUTE_ACTION_BLACKHOLE\x10\x02\x12\x17\n" +
+	"\x13ROUTE_ACTION_REJECT\x10\x03\x12\x15\n" +
+	"\x11ROUTE_ACTION_PUNT\x10\x04*\x87\x01\n" +
 	"\bFibState\x12\x19\n" +
 	"\x15FIB_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16FIB_STATE_NOT_SELECTED\x10\x01\x12\x15\n" +
@@ -1995,7 +2031,7 @@ var file_vnf_v1_route_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_vnf_v1_route_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_vnf_v1_route_proto_goTypes = []any{
 	(RouteSource)(0),                // 0: millrace.vnf.v1.RouteSource
-	(NextHopKind)(0),                // 1: millrace.vnf.v1.NextHopKind
+	(RouteAction)(0),                // 1: millrace.vnf.v1.RouteAction
 	(FibState)(0),                   // 2: millrace.vnf.v1.FibState
 	(*NextHop)(nil),                 // 3: millrace.vnf.v1.NextHop
 	(*StaticRoute)(nil),             // 4: millrace.vnf.v1.StaticRoute
@@ -2019,62 +2055,63 @@ var file_vnf_v1_route_proto_goTypes = []any{
 	(*GetRouteSummaryRequest)(nil),  // 22: millrace.vnf.v1.GetRouteSummaryRequest
 	(*GetRouteSummaryResponse)(nil), // 23: millrace.vnf.v1.GetRouteSummaryResponse
 	(*RouteCount)(nil),              // 24: millrace.vnf.v1.RouteCount
-	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
-	(*ItemError)(nil),               // 26: millrace.vnf.v1.ItemError
-	(AddressFamily)(0),              // 27: millrace.vnf.v1.AddressFamily
-	(EventKind)(0),                  // 28: millrace.vnf.v1.EventKind
+	(*ItemError)(nil),               // 25: millrace.vnf.v1.ItemError
+	(AddressFamily)(0),              // 26: millrace.vnf.v1.AddressFamily
+	(EventKind)(0),                  // 27: millrace.vnf.v1.EventKind
+	(*timestamppb.Timestamp)(nil),   // 28: google.protobuf.Timestamp
 }
 var file_vnf_v1_route_proto_depIdxs = []int32{
-	1,  // 0: millrace.vnf.v1.NextHop.kind:type_name -> millrace.vnf.v1.NextHopKind
-	3,  // 1: millrace.vnf.v1.StaticRoute.next_hops:type_name -> millrace.vnf.v1.NextHop
-	0,  // 2: millrace.vnf.v1.Route.source:type_name -> millrace.vnf.v1.RouteSource
-	3,  // 3: millrace.vnf.v1.Route.next_hops:type_name -> millrace.vnf.v1.NextHop
-	3,  // 4: millrace.vnf.v1.Route.resolved_next_hops:type_name -> millrace.vnf.v1.NextHop
-	2,  // 5: millrace.vnf.v1.Route.fib_state:type_name -> millrace.vnf.v1.FibState
-	25, // 6: millrace.vnf.v1.Route.last_change:type_name -> google.protobuf.Timestamp
-	4,  // 7: millrace.vnf.v1.AddRoutesRequest.routes:type_name -> millrace.vnf.v1.StaticRoute
-	26, // 8: millrace.vnf.v1.AddRoutesResponse.failed:type_name -> millrace.vnf.v1.ItemError
-	5,  // 9: millrace.vnf.v1.DeleteRoutesRequest.routes:type_name -> millrace.vnf.v1.RouteKey
-	26, // 10: millrace.vnf.v1.DeleteRoutesResponse.failed:type_name -> millrace.vnf.v1.ItemError
-	27, // 11: millrace.vnf.v1.ListRoutesRequest.family:type_name -> millrace.vnf.v1.AddressFamily
-	0,  // 12: millrace.vnf.v1.ListRoutesRequest.source:type_name -> millrace.vnf.v1.RouteSource
-	2,  // 13: millrace.vnf.v1.ListRoutesRequest.fib_state:type_name -> millrace.vnf.v1.FibState
-	6,  // 14: millrace.vnf.v1.ListRoutesResponse.routes:type_name -> millrace.vnf.v1.Route
-	27, // 15: millrace.vnf.v1.WatchRoutesRequest.family:type_name -> millrace.vnf.v1.AddressFamily
-	0,  // 16: millrace.vnf.v1.WatchRoutesRequest.source:type_name -> millrace.vnf.v1.RouteSource
-	28, // 17: millrace.vnf.v1.RouteEvent.kind:type_name -> millrace.vnf.v1.EventKind
-	25, // 18: millrace.vnf.v1.RouteEvent.time:type_name -> google.protobuf.Timestamp
-	6,  // 19: millrace.vnf.v1.RouteEvent.route:type_name -> millrace.vnf.v1.Route
-	6,  // 20: millrace.vnf.v1.LookupRouteResponse.route:type_name -> millrace.vnf.v1.Route
-	6,  // 21: millrace.vnf.v1.LookupRouteResponse.candidates:type_name -> millrace.vnf.v1.Route
-	17, // 22: millrace.vnf.v1.LookupRouteResponse.resolution:type_name -> millrace.vnf.v1.ResolutionStep
-	18, // 23: millrace.vnf.v1.LookupRouteResponse.dataplane:type_name -> millrace.vnf.v1.DataplaneLookup
-	3,  // 24: millrace.vnf.v1.ResolutionStep.next_hop:type_name -> millrace.vnf.v1.NextHop
-	0,  // 25: millrace.vnf.v1.ResolutionStep.via_source:type_name -> millrace.vnf.v1.RouteSource
-	21, // 26: millrace.vnf.v1.ListFibFailuresResponse.failures:type_name -> millrace.vnf.v1.FibFailure
-	25, // 27: millrace.vnf.v1.FibFailure.since:type_name -> google.protobuf.Timestamp
-	24, // 28: millrace.vnf.v1.GetRouteSummaryResponse.counts:type_name -> millrace.vnf.v1.RouteCount
-	27, // 29: millrace.vnf.v1.RouteCount.family:type_name -> millrace.vnf.v1.AddressFamily
-	0,  // 30: millrace.vnf.v1.RouteCount.source:type_name -> millrace.vnf.v1.RouteSource
-	7,  // 31: millrace.vnf.v1.RouteService.AddRoutes:input_type -> millrace.vnf.v1.AddRoutesRequest
-	9,  // 32: millrace.vnf.v1.RouteService.DeleteRoutes:input_type -> millrace.vnf.v1.DeleteRoutesRequest
-	11, // 33: millrace.vnf.v1.RouteService.ListRoutes:input_type -> millrace.vnf.v1.ListRoutesRequest
-	13, // 34: millrace.vnf.v1.RouteService.WatchRoutes:input_type -> millrace.vnf.v1.WatchRoutesRequest
-	15, // 35: millrace.vnf.v1.RouteService.LookupRoute:input_type -> millrace.vnf.v1.LookupRouteRequest
-	19, // 36: millrace.vnf.v1.RouteService.ListFibFailures:input_type -> millrace.vnf.v1.ListFibFailuresRequest
-	22, // 37: millrace.vnf.v1.RouteService.GetRouteSummary:input_type -> millrace.vnf.v1.GetRouteSummaryRequest
-	8,  // 38: millrace.vnf.v1.RouteService.AddRoutes:output_type -> millrace.vnf.v1.AddRoutesResponse
-	10, // 39: millrace.vnf.v1.RouteService.DeleteRoutes:output_type -> millrace.vnf.v1.DeleteRoutesResponse
-	12, // 40: millrace.vnf.v1.RouteService.ListRoutes:output_type -> millrace.vnf.v1.ListRoutesResponse
-	14, // 41: millrace.vnf.v1.RouteService.WatchRoutes:output_type -> millrace.vnf.v1.RouteEvent
-	16, // 42: millrace.vnf.v1.RouteService.LookupRoute:output_type -> millrace.vnf.v1.LookupRouteResponse
-	20, // 43: millrace.vnf.v1.RouteService.ListFibFailures:output_type -> millrace.vnf.v1.ListFibFailuresResponse
-	23, // 44: millrace.vnf.v1.RouteService.GetRouteSummary:output_type -> millrace.vnf.v1.GetRouteSummaryResponse
-	38, // [38:45] is the sub-list for method output_type
-	31, // [31:38] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	1,  // 0: millrace.vnf.v1.NextHop.action:type_name -> millrace.vnf.v1.RouteAction
+	1,  // 1: millrace.vnf.v1.StaticRoute.action:type_name -> millrace.vnf.v1.RouteAction
+	3,  // 2: millrace.vnf.v1.StaticRoute.next_hops:type_name -> millrace.vnf.v1.NextHop
+	0,  // 3: millrace.vnf.v1.Route.source:type_name -> millrace.vnf.v1.RouteSource
+	3,  // 4: millrace.vnf.v1.Route.next_hops:type_name -> millrace.vnf.v1.NextHop
+	3,  // 5: millrace.vnf.v1.Route.resolved_next_hops:type_name -> millrace.vnf.v1.NextHop
+	2,  // 6: millrace.vnf.v1.Route.fib_state:type_name -> millrace.vnf.v1.FibState
+	1,  // 7: millrace.vnf.v1.Route.action:type_name -> millrace.vnf.v1.RouteAction
+	4,  // 8: millrace.vnf.v1.AddRoutesRequest.routes:type_name -> millrace.vnf.v1.StaticRoute
+	25, // 9: millrace.vnf.v1.AddRoutesResponse.failed:type_name -> millrace.vnf.v1.ItemError
+	5,  // 10: millrace.vnf.v1.DeleteRoutesRequest.routes:type_name -> millrace.vnf.v1.RouteKey
+	25, // 11: millrace.vnf.v1.DeleteRoutesResponse.failed:type_name -> millrace.vnf.v1.ItemError
+	26, // 12: millrace.vnf.v1.ListRoutesRequest.family:type_name -> millrace.vnf.v1.AddressFamily
+	0,  // 13: millrace.vnf.v1.ListRoutesRequest.source:type_name -> millrace.vnf.v1.RouteSource
+	2,  // 14: millrace.vnf.v1.ListRoutesRequest.fib_state:type_name -> millrace.vnf.v1.FibState
+	6,  // 15: millrace.vnf.v1.ListRoutesResponse.routes:type_name -> millrace.vnf.v1.Route
+	26, // 16: millrace.vnf.v1.WatchRoutesRequest.family:type_name -> millrace.vnf.v1.AddressFamily
+	0,  // 17: millrace.vnf.v1.WatchRoutesRequest.source:type_name -> millrace.vnf.v1.RouteSource
+	27, // 18: millrace.vnf.v1.RouteEvent.kind:type_name -> millrace.vnf.v1.EventKind
+	28, // 19: millrace.vnf.v1.RouteEvent.time:type_name -> google.protobuf.Timestamp
+	6,  // 20: millrace.vnf.v1.RouteEvent.route:type_name -> millrace.vnf.v1.Route
+	6,  // 21: millrace.vnf.v1.LookupRouteResponse.route:type_name -> millrace.vnf.v1.Route
+	6,  // 22: millrace.vnf.v1.LookupRouteResponse.candidates:type_name -> millrace.vnf.v1.Route
+	17, // 23: millrace.vnf.v1.LookupRouteResponse.resolution:type_name -> millrace.vnf.v1.ResolutionStep
+	18, // 24: millrace.vnf.v1.LookupRouteResponse.dataplane:type_name -> millrace.vnf.v1.DataplaneLookup
+	3,  // 25: millrace.vnf.v1.ResolutionStep.next_hop:type_name -> millrace.vnf.v1.NextHop
+	0,  // 26: millrace.vnf.v1.ResolutionStep.via_source:type_name -> millrace.vnf.v1.RouteSource
+	21, // 27: millrace.vnf.v1.ListFibFailuresResponse.failures:type_name -> millrace.vnf.v1.FibFailure
+	28, // 28: millrace.vnf.v1.FibFailure.since:type_name -> google.protobuf.Timestamp
+	24, // 29: millrace.vnf.v1.GetRouteSummaryResponse.counts:type_name -> millrace.vnf.v1.RouteCount
+	26, // 30: millrace.vnf.v1.RouteCount.family:type_name -> millrace.vnf.v1.AddressFamily
+	0,  // 31: millrace.vnf.v1.RouteCount.source:type_name -> millrace.vnf.v1.RouteSource
+	7,  // 32: millrace.vnf.v1.RouteService.AddRoutes:input_type -> millrace.vnf.v1.AddRoutesRequest
+	9,  // 33: millrace.vnf.v1.RouteService.DeleteRoutes:input_type -> millrace.vnf.v1.DeleteRoutesRequest
+	11, // 34: millrace.vnf.v1.RouteService.ListRoutes:input_type -> millrace.vnf.v1.ListRoutesRequest
+	13, // 35: millrace.vnf.v1.RouteService.WatchRoutes:input_type -> millrace.vnf.v1.WatchRoutesRequest
+	15, // 36: millrace.vnf.v1.RouteService.LookupRoute:input_type -> millrace.vnf.v1.LookupRouteRequest
+	19, // 37: millrace.vnf.v1.RouteService.ListFibFailures:input_type -> millrace.vnf.v1.ListFibFailuresRequest
+	22, // 38: millrace.vnf.v1.RouteService.GetRouteSummary:input_type -> millrace.vnf.v1.GetRouteSummaryRequest
+	8,  // 39: millrace.vnf.v1.RouteService.AddRoutes:output_type -> millrace.vnf.v1.AddRoutesResponse
+	10, // 40: millrace.vnf.v1.RouteService.DeleteRoutes:output_type -> millrace.vnf.v1.DeleteRoutesResponse
+	12, // 41: millrace.vnf.v1.RouteService.ListRoutes:output_type -> millrace.vnf.v1.ListRoutesResponse
+	14, // 42: millrace.vnf.v1.RouteService.WatchRoutes:output_type -> millrace.vnf.v1.RouteEvent
+	16, // 43: millrace.vnf.v1.RouteService.LookupRoute:output_type -> millrace.vnf.v1.LookupRouteResponse
+	20, // 44: millrace.vnf.v1.RouteService.ListFibFailures:output_type -> millrace.vnf.v1.ListFibFailuresResponse
+	23, // 45: millrace.vnf.v1.RouteService.GetRouteSummary:output_type -> millrace.vnf.v1.GetRouteSummaryResponse
+	39, // [39:46] is the sub-list for method output_type
+	32, // [32:39] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_vnf_v1_route_proto_init() }

@@ -35,10 +35,10 @@ const (
 // Routes: static ones are set here; connected and BGP routes are seen beside them, with what was chosen, why, and whether the data
 // plane has it.
 type RouteServiceClient interface {
-	// Sets static routes (at most 8,192 in one call). A route for the same network instance and prefix is replaced. Each item
+	// Sets static or transient routes (at most 8,192 in one call). A route for the same network instance and prefix is replaced. Each item
 	// succeeds or fails alone; an item that refers to something unknown (INVALID_ARGUMENT: next_hops[i].interface) is named in `failed`.
 	AddRoutes(ctx context.Context, in *AddRoutesRequest, opts ...grpc.CallOption) (*AddRoutesResponse, error)
-	// Deletes static routes (at most 8,192 in one call), each alone. An item without a static route is named in `failed` with NOT_FOUND.
+	// Deletes static or transient routes (at most 8,192 in one call), each alone. An item without such a route is named in `failed` with NOT_FOUND.
 	DeleteRoutes(ctx context.Context, in *DeleteRoutesRequest, opts ...grpc.CallOption) (*DeleteRoutesResponse, error)
 	// Routes of one network instance in order of prefix, IPv4 first. INVALID_ARGUMENT: any filter, page_size, page_token.
 	// NOT_FOUND: network_instance.
@@ -147,10 +147,10 @@ func (c *routeServiceClient) GetRouteSummary(ctx context.Context, in *GetRouteSu
 // Routes: static ones are set here; connected and BGP routes are seen beside them, with what was chosen, why, and whether the data
 // plane has it.
 type RouteServiceServer interface {
-	// Sets static routes (at most 8,192 in one call). A route for the same network instance and prefix is replaced. Each item
+	// Sets static or transient routes (at most 8,192 in one call). A route for the same network instance and prefix is replaced. Each item
 	// succeeds or fails alone; an item that refers to something unknown (INVALID_ARGUMENT: next_hops[i].interface) is named in `failed`.
 	AddRoutes(context.Context, *AddRoutesRequest) (*AddRoutesResponse, error)
-	// Deletes static routes (at most 8,192 in one call), each alone. An item without a static route is named in `failed` with NOT_FOUND.
+	// Deletes static or transient routes (at most 8,192 in one call), each alone. An item without such a route is named in `failed` with NOT_FOUND.
 	DeleteRoutes(context.Context, *DeleteRoutesRequest) (*DeleteRoutesResponse, error)
 	// Routes of one network instance in order of prefix, IPv4 first. INVALID_ARGUMENT: any filter, page_size, page_token.
 	// NOT_FOUND: network_instance.
