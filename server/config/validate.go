@@ -1,0 +1,217 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// enum is a string of which only certain values are allowed; empty means not set.
+type enum interface{ Values() []string }
+
+// Limits of the whole.
+const (
+	MaxInterfaces = 4096
+	MaxInstances  = 256
+	MaxAddresses  = 1024 // of one interface
+	MaxECMP       = 64   // next hops of one route
+)
+
+var (
+	instanceName  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,31}$`)
+	interfaceName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,15}$`)
+	policyName    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,63}$`)
+	netnsName     = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
+	hostName      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`)
+)
+
+// validator checks a Config; its maps are the objects by name.
+type validator struct {
+	c      *Config
+	errs   Errors
+	vrfs   map[string]*NetworkInstance
+	ifaces map[string]*Interface
+}
+
+// Validate checks the whole configuration and returns Errors, or nil.
+func (c *Config) Validate() error {
+	v := &validator{c: c, vrfs: map[string]*NetworkInstance{}, ifaces: map[string]*Interface{}}
+	for i := range c.NetworkInstances {
+		v.vrfs[c.NetworkInstances[i].Name] = &c.NetworkInstances[i]
+	}
+	if v.vrfs[DefaultInstance] == nil {
+		v.vrfs[DefaultInstance] = &NetworkInstance{Name: DefaultInstance}
+	}
+	for i := range c.Interfaces {
+		v.ifaces[c.Interfaces[i].Name] = &c.Interfaces[i]
+	}
+	v.walk(reflect.ValueOf(*c), "")
+	v.system()
+	v.interfaces()
+	v.overlaps()
+	for i := range c.NetworkInstances {
+		v.instance(&c.NetworkInstances[i])
+	}
+	v.routingPolicy()
+	v.settings()
+	return v.errs.err()
+}
+
+// walk checks what holds for every part of the tree: allowed words, and keys that are there and not twice.
+func (v *validator) walk(val reflect.Value, path string) {
+	if e, ok := val.Interface().(enum); ok {
+		if s := val.String(); s != "" && !slices.Contains(e.Values(), s) {
+			v.errs.addf(path, "%s is none of %s", show(s), strings.Join(e.Values(), ", "))
+		}
+		return
+	}
+	switch val.Kind() {
+	case reflect.Pointer:
+		if !val.IsNil() {
+			v.walk(val.Elem(), path)
+		}
+	case reflect.Struct:
+		if ours(val.Type()) {
+			for _, l := range leaves(val.Type()) {
+				v.walk(val.FieldByIndex(l.index), join(path, l.name))
+			}
+		}
+	case reflect.Slice:
+		key := keyLeaf(val.Type().Elem())
+		seen := map[string]bool{}
+		for i := range val.Len() {
+			at := strconv.Itoa(i)
+			if key != "" {
+				k := keyValue(val.Index(i), key)
+				switch {
+				case k == "":
+					v.errs.addf(fmt.Sprintf("%s[%d].%s", path, i, key), "is missing")
+				case seen[k]:
+					v.errs.addf(fmt.Sprintf("%s[%s]", path, k), "is there twice")
+				}
+				if k != "" {
+					seen[k], at = true, k
+				}
+			}
+			v.walk(val.Index(i), fmt.Sprintf("%s[%s]", path, at))
+		}
+	}
+}
+
+// keyValue is the key of a list element as text; empty if it is not set.
+func keyValue(v reflect.Value, key string) string {
+	for _, l := range leaves(v.Type()) {
+		if l.name == key {
+			if f := v.FieldByIndex(l.index); !f.IsZero() {
+				return fmt.Sprint(f.Interface())
+			}
+		}
+	}
+	return ""
+}
+
+// limit reports a number outside lo..hi; 0 is not set and never wrong.
+func limit[T uint8 | uint16 | uint32](v *validator, path string, n T, lo, hi uint64) {
+	if n != 0 && (uint64(n) < lo || uint64(n) > hi) {
+		v.errs.addf(path, "%d is not from %d to %d", n, lo, hi)
+	}
+}
+
+func (v *validator) system() {
+	s := &v.c.System
+	if s.Hostname != "" && !hostName.MatchString(s.Hostname) {
+		v.errs.addf("system.hostname", "%s is not a host name", show(s.Hostname))
+	}
+	if s.MetricsListen != "none" {
+		v.hostPort("system.metrics-listen", s.MetricsListen)
+	}
+	v.hostPort("system.grpc-listen", s.GRPCListen)
+	if (s.TLS.Certificate == "") != (s.TLS.Key == "") {
+		v.errs.addf("system.tls", "certificate and key go together")
+	}
+	d := &s.Dataplane
+	const p = "system.dataplane."
+	limit(v, p+"workers", d.Workers, 1, 64)
+	if n := max(1, d.Workers); len(d.CPUs) > 0 && uint32(len(d.CPUs)) != n+1 {
+		v.errs.addf(p+"cpus", "%d CPUs for %d workers and the control thread: give %d", len(d.CPUs), n, n+1)
+	}
+	for i, cpu := range d.CPUs {
+		if cpu > 1023 {
+			v.errs.addf(fmt.Sprintf("%scpus[%d]", p, i), "%d is not from 0 to 1023", cpu)
+		}
+		if slices.Contains(d.CPUs[:i], cpu) {
+			v.errs.addf(fmt.Sprintf("%scpus[%d]", p, i), "%d is there twice", cpu)
+		}
+	}
+	limit(v, p+"memory", d.Memory, 64, 1<<20)
+	limit(v, p+"mbufs", d.Mbufs, 1024, 16<<20)
+	limit(v, p+"mbuf-size", d.MbufSize, 2048, 16384)
+	limit(v, p+"ipv4-routes", d.IPv4Routes, 64, 16<<20)
+	limit(v, p+"ipv6-routes", d.IPv6Routes, 64, 16<<20)
+	limit(v, p+"ipv4-tbl8", d.IPv4TBL8, 1, 1<<22)
+	limit(v, p+"ipv6-tbl8", d.IPv6TBL8, 1, 1<<22)
+	limit(v, p+"next-hops", d.NextHops, 16, 1<<20)
+	limit(v, p+"groups", d.Groups, 16, 1<<20)
+	if n := d.ExceptionNetns; n != "" && (!netnsName.MatchString(n) || n == "." || n == "..") {
+		v.errs.addf(p+"exception-netns", "%s is not a name of a network namespace", show(n))
+	}
+	if strings.ContainsAny(d.EAL, "\n\x00") {
+		v.errs.addf(p+"eal", "has more than one line")
+	}
+}
+
+func (v *validator) hostPort(path, s string) {
+	if s == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		v.errs.addf(path, "%s is not host:port", show(s))
+		return
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		v.errs.addf(path, "port %s is not from 0 to 65535", show(port))
+	} else if _, err := netip.ParseAddr(host); host != "" && host != "localhost" && err != nil {
+		v.errs.addf(path, "%s is not an address", show(host))
+	} else if n == 0 {
+		v.errs.addf(path, "port 0 is not allowed")
+	}
+}
+
+func (v *validator) settings() {
+	s := &v.c.Settings
+	limit(v, "settings.neighbor-limit", s.NeighborLimit, 1, 65536)
+	limit(v, "settings.neighbor-queue", s.NeighborQueue, 1, 256)
+	limit(v, "settings.neighbor-reachable-time", s.NeighborReachableTime, 1, 3600)
+	limit(v, "settings.neighbor-stale-time", s.NeighborStaleTime, 1, 86400)
+	limit(v, "settings.icmp-error-rate", s.ICMPErrorRate, 1, 1000000)
+	limit(v, "settings.punt-rate", s.PuntRate, 1, 10000000)
+	limit(v, "settings.neighbor-rate", s.NeighborRate, 1, 1000000)
+}
+
+// instanceOf is the name of the network instance meant by a field that may be empty.
+func instanceOf(name string) string {
+	if name == "" {
+		return DefaultInstance
+	}
+	return name
+}
+
+// Instance is the network instance of the interface.
+func (i *Interface) Instance() string { return instanceOf(i.NetworkInstance) }
+
+// Up is the admin state.
+func (i *Interface) Up() bool { return i.Enabled == nil || *i.Enabled }
+
+// Netns is the network namespace of the exception path.
+func (s *System) Netns() string {
+	if s.Dataplane.ExceptionNetns == "" {
+		return "millrace"
+	}
+	return s.Dataplane.ExceptionNetns
+}
