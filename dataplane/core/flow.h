@@ -65,7 +65,7 @@ static __rte_always_inline uint32_t flow_hash4(const struct rte_ipv4_hdr *ip,
 	uint64_t rest = ip->next_proto_id;
 
 	/* The addresses are neighbours in the header. */
-	memcpy(&addrs, &ip->src_addr, sizeof(addrs));
+	memcpy(&addrs, base + offsetof(struct rte_ipv4_hdr, src_addr), sizeof(addrs));
 	if (likely(flow_has_ports(ip->next_proto_id) && (ip->fragment_offset & frag) == 0 &&
 		   hlen >= sizeof(*ip) && (size_t)(end - base) >= hlen + 4)) {
 		uint32_t ports;
@@ -102,7 +102,7 @@ static __rte_always_inline uint32_t flow_hash6(const struct rte_ipv6_hdr *ip,
 		proto = base[off];
 		off += (base[off + 1] + 1u) * 8;
 	}
-	memcpy(a, ip->src_addr, sizeof(a));
+	memcpy(a, base + offsetof(struct rte_ipv6_hdr, src_addr), sizeof(a));
 	rest = (ip->vtc_flow & rte_cpu_to_be_32(RTE_IPV6_HDR_FL_MASK)) ^ (uint64_t)proto;
 	if (likely(flow_has_ports(proto) && off + 4 <= len)) {
 		uint32_t ports;
