@@ -1,0 +1,256 @@
+package rib
+
+import "slices"
+
+const (
+	// maxFlips is how often one operation may change whether a group is
+	// resolved before the group is held unresolved until the next operation.
+	// Nothing known reaches it; it bounds the work whatever the input.
+	maxFlips = 16
+	// maxRounds is how often one operation looks again at what loops held back.
+	maxRounds = 32
+)
+
+// work is what is left to do for the RIB to settle. Whoever changes something
+// also does the work, in slices (settle).
+type work struct {
+	dirty    []uint32            // groups to resolve again
+	walks    []uint32            // groups whose candidates to evaluate again
+	idle     []uint32            // groups that lost their last candidate
+	suspects map[uint32]struct{} // groups whose resolution met a loop
+	blocked  map[uint32]struct{} // candidates that would close a loop
+	op       uint64              // counts operations from outside
+	rounds   int
+	gen      uint64 // counts changes of the resolution graph…
+	seen     uint64 // …up to which suspects and blocked have been looked at
+}
+
+func (w *work) init() {
+	w.suspects = make(map[uint32]struct{})
+	w.blocked = make(map[uint32]struct{})
+}
+
+func (w *work) newOp() {
+	w.op++
+	w.rounds = 0
+}
+
+func (r *RIB) markDirty(gi uint32) {
+	if g := r.groups[gi]; g != nil && !g.queued {
+		g.queued = true
+		r.work.dirty = append(r.work.dirty, gi)
+	}
+}
+
+// settle works until nothing is left, letting go of the lock between slices.
+func (r *RIB) settle() {
+	for {
+		r.mu.Lock()
+		done := r.step(r.opt.Slice)
+		r.mu.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// step does work on about budget prefixes and says whether none is left.
+func (r *RIB) step(budget int) bool {
+	w := &r.work
+	for budget > 0 {
+		switch {
+		case len(w.dirty) > 0:
+			gi := w.dirty[0]
+			w.dirty = w.dirty[1:]
+			g := r.groups[gi]
+			if g == nil || !g.queued {
+				continue // freed since
+			}
+			g.queued = false
+			budget -= 1 + len(g.hops)/4
+			r.resolveGroup(gi)
+		case len(w.walks) > 0:
+			budget = r.walkGroup(w.walks[0], budget)
+		case w.gen != w.seen && (len(w.suspects) > 0 || len(w.blocked) > 0) && w.rounds < maxRounds:
+			w.seen = w.gen
+			w.rounds++
+			budget -= r.recheck()
+		default:
+			w.seen = w.gen
+			w.dirty = nil
+			idle := w.idle
+			w.idle = nil
+			for _, gi := range idle {
+				r.releaseGroup(gi)
+			}
+			r.wakeFeed()
+			return true
+		}
+	}
+	r.wakeFeed()
+	return false
+}
+
+// walkGroup evaluates the entries of a group's candidates again.
+func (r *RIB) walkGroup(gi uint32, budget int) int {
+	g := r.groups[gi]
+	for g.walkPos != 0 && budget > 0 && len(r.work.dirty) == 0 {
+		cd := r.cands.at(g.walkPos)
+		g.walkPos = cd.setNext
+		r.evalEntry(cd.entry)
+		budget--
+	}
+	if g.walkPos == 0 {
+		g.walking = false
+		r.work.walks = r.work.walks[1:]
+		if g.ncands == 0 {
+			r.work.idle = append(r.work.idle, gi)
+		}
+	}
+	return budget
+}
+
+func (r *RIB) startWalk(gi uint32) {
+	g := r.groups[gi]
+	g.walkPos = g.cands
+	if !g.walking && g.cands != 0 {
+		g.walking = true
+		r.work.walks = append(r.work.walks, gi)
+	}
+}
+
+// recheck queues again what was held back because of loops, in a fixed order.
+func (r *RIB) recheck() int {
+	groups := make([]uint32, 0, len(r.work.suspects))
+	for gi := range r.work.suspects {
+		groups = append(groups, gi)
+	}
+	slices.Sort(groups)
+	for _, gi := range groups {
+		r.markDirty(gi)
+	}
+	cands := make([]uint32, 0, len(r.work.blocked))
+	for c := range r.work.blocked {
+		cands = append(cands, c)
+	}
+	slices.Sort(cands)
+	for _, c := range cands {
+		if _, still := r.work.blocked[c]; still {
+			r.evalEntry(r.cands.at(c).entry)
+		}
+	}
+	return 1 + len(groups) + len(cands)
+}
+
+// resolveGroup works out a group's members and passes on what changed.
+func (r *RIB) resolveGroup(gi uint32) {
+	g := r.groups[gi]
+	v := resolver{r: r}
+	members, via := v.top(gi)
+	r.setVia(gi, g, via)
+	w := &r.work
+	if v.looped {
+		w.suspects[gi] = struct{}{}
+	} else {
+		delete(w.suspects, gi)
+	}
+	if g.op != w.op {
+		g.op, g.flips = w.op, 0
+	}
+	if g.flips > maxFlips && len(members) > 0 {
+		members = nil
+		w.suspects[gi] = struct{}{}
+	}
+	if slices.Equal(members, g.members) {
+		return
+	}
+	was := g.ok()
+	g.members = members
+	if members != nil {
+		g.last = members
+	}
+	w.gen++
+	for d := range g.deps {
+		r.markDirty(d)
+	}
+	if was != g.ok() {
+		g.flips++
+		r.startWalk(gi)
+	}
+	if g.ok() {
+		r.feedGroup(gi)
+	}
+}
+
+// evalEntry chooses the best candidate of a prefix again and passes on what
+// changed.
+func (r *RIB) evalEntry(ei uint32) {
+	e := r.entries.at(ei)
+	t := r.tables[e.table]
+	k, plen := t.routes.key(e.node), t.routes.nodes.at(e.node).plen
+	tracked := uint32(0)
+	if t.nhts.root != 0 {
+		tracked = t.nhts.subtree(k, plen)
+	}
+	if len(r.work.blocked) > 0 {
+		for c := e.cands; c != 0; c = r.cands.at(c).next {
+			delete(r.work.blocked, c)
+		}
+	}
+	var best, set uint32
+	for c := e.cands; c != 0; c = r.cands.at(c).next {
+		cd := r.cands.at(c)
+		if cd.distance == DistanceUnusable {
+			break
+		}
+		if !r.groups[cd.set].ok() {
+			continue
+		}
+		if tracked != 0 && cd.set != e.set && !r.safeToInstall(ei, cd.set) {
+			r.work.blocked[c] = struct{}{}
+			continue
+		}
+		best, set = c, cd.set
+		break
+	}
+	oldBest, oldSet := e.best, e.set
+	e.best, e.set = best, set
+	if best != oldBest || set != oldSet {
+		r.notify(ei)
+	}
+	if set == oldSet {
+		if best != oldBest {
+			r.feedEntry(ei) // it may have become, or ceased to be, connected
+		}
+		return
+	}
+	r.feedEntry(ei)
+	if tracked == 0 {
+		return
+	}
+	r.work.gen++
+	t.nhts.walk(tracked, func(ni uint32) bool {
+		if x := r.nhts[ni]; x.minLen <= plen {
+			x.minLen = 255
+			for _, gi := range x.groups {
+				r.markDirty(gi)
+			}
+		}
+		return true
+	})
+}
+
+// safeToInstall says whether a group would still be resolved if the entry, which
+// covers tracked next hops, used it.
+func (r *RIB) safeToInstall(ei, set uint32) bool {
+	direct := true
+	for i := range r.groups[set].hops {
+		direct = direct && r.groups[set].hops[i].iface != nil
+	}
+	if direct {
+		return true
+	}
+	v := resolver{r: r, overEntry: ei, overSet: set}
+	members, _ := v.top(set)
+	return len(members) > 0
+}
