@@ -52,16 +52,18 @@ func (c *Client) Apply(ctx context.Context, ops []*pb.Op) (Result, error) {
 		w        *waiter
 	}
 	var window []sent
+	var sendErr error
 	next := 0
-	for next < len(ops) || len(window) > 0 {
-		if next < len(ops) && len(window) < batchWindow {
+	for sendErr == nil && next < len(ops) || len(window) > 0 {
+		if sendErr == nil && next < len(ops) && len(window) < batchWindow {
 			n := batchLen(ops[next:])
 			req := &pb.Request{Op: &pb.Request_Batch{Batch: &pb.Batch{Ops: ops[next : next+n]}}}
 			startCtx, cancel := context.WithTimeoutCause(ctx, c.opt.CallTimeout, ErrStalled)
 			w, err := k.start(startCtx, req, nil)
 			cancel()
 			if err != nil {
-				return res, err
+				sendErr = err // answers that came before still count
+				continue
 			}
 			window = append(window, sent{next, n, req.Id, w})
 			next += n
@@ -87,7 +89,7 @@ func (c *Client) Apply(ctx context.Context, ops []*pb.Op) (Result, error) {
 		}
 		res.Applied += b.n - len(failed)
 	}
-	return res, nil
+	return res, sendErr
 }
 
 // batchLen is how many of the operations go into one batch; at least one.
