@@ -48,6 +48,7 @@ type group struct {
 	deps    map[uint32]struct{}
 
 	queued  bool   // waits for resolution
+	mark    uint64 // see markDirty
 	walking bool   // its candidates are being evaluated again
 	walkPos uint32 // the next of them
 	op      uint64 // last operation in which it was resolved…
@@ -310,10 +311,11 @@ func (r *RIB) releaseGroup(gi uint32) {
 	r.groupFr = append(r.groupFr, gi)
 }
 
-// setVia replaces the groups that gi resolves through.
-func (r *RIB) setVia(gi uint32, g *group, via []uint32) {
+// setVia replaces the groups that gi resolves through and says whether they
+// are others.
+func (r *RIB) setVia(gi uint32, g *group, via []uint32) bool {
 	if slices.Equal(g.via, via) {
-		return
+		return false
 	}
 	for _, s := range g.via {
 		if o := r.groups[s]; o != nil {
@@ -329,6 +331,7 @@ func (r *RIB) setVia(gi uint32, g *group, via []uint32) {
 	}
 	g.via = via
 	r.work.gen++
+	return true
 }
 
 func (r *RIB) linkSet(c, set uint32) {

@@ -189,7 +189,7 @@ func (r *RIB) candInfo(t *table, p netip.Prefix, c uint32) CandidateInfo {
 	switch {
 	case cd.distance == DistanceUnusable:
 		ci.Eligible, ci.Reason = false, "distance 255 is never used"
-	case blocked:
+	case blocked && g.ok():
 		ci.Eligible, ci.Reason = false, "its next hops would resolve through itself (loop)"
 	case !g.ok() && suspect:
 		ci.Reason = "its next hops resolve in a loop"

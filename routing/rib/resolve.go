@@ -83,12 +83,15 @@ func (v *resolver) nested(gi uint32) (members []Member, cut int) {
 	}
 	v.stack = v.stack[:level]
 	members = combine(parts)
-	if cut >= level { // independent of how we came here
+	switch {
+	case cut > level: // in no loop, thus independent of how we came here
 		if v.memo == nil {
 			v.memo = make(map[uint32][]Member)
 		}
 		v.memo[gi] = members
-		cut = noCut
+		return members, noCut
+	case cut == level: // in a loop, but of nothing above
+		return members, noCut
 	}
 	return members, cut
 }

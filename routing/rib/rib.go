@@ -3,6 +3,7 @@ package rib
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -532,7 +533,7 @@ func (r *RIB) SetInterfaceState(name string, up bool) {
 	if f.up != up {
 		f.up = up
 		r.work.gen++
-		for g := range f.groups {
+		for _, g := range slices.Sorted(maps.Keys(f.groups)) {
 			r.markDirty(g)
 		}
 	}

@@ -1,6 +1,9 @@
 package rib
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 const (
 	// maxFlips is how often one operation may change whether a group is
@@ -21,6 +24,7 @@ type work struct {
 	blocked  map[uint32]struct{} // candidates that would close a loop
 	op       uint64              // counts operations from outside
 	rounds   int
+	mark     uint64 // counts calls of markDirty
 	gen      uint64 // counts changes of the resolution graph…
 	seen     uint64 // …up to which suspects and blocked have been looked at
 }
@@ -35,10 +39,33 @@ func (w *work) newOp() {
 	w.rounds = 0
 }
 
+// markDirty queues a group for resolution, and all that resolve through it:
+// they may have been resolved already with what it is about to become, and then
+// nothing else would tell them if that changes again before its turn.
 func (r *RIB) markDirty(gi uint32) {
-	if g := r.groups[gi]; g != nil && !g.queued {
+	r.work.mark++
+	r.markFrom(gi)
+}
+
+func (r *RIB) markFrom(gi uint32) {
+	g := r.groups[gi]
+	if g == nil || g.mark == r.work.mark {
+		return
+	}
+	g.mark = r.work.mark
+	if !g.queued {
 		g.queued = true
 		r.work.dirty = append(r.work.dirty, gi)
+	}
+	r.markDeps(g)
+}
+
+func (r *RIB) markDeps(g *group) {
+	if len(g.deps) == 0 {
+		return
+	}
+	for _, d := range slices.Sorted(maps.Keys(g.deps)) {
+		r.markFrom(d)
 	}
 }
 
@@ -121,19 +148,11 @@ func (r *RIB) startWalk(gi uint32) {
 
 // recheck queues again what was held back because of loops, in a fixed order.
 func (r *RIB) recheck() int {
-	groups := make([]uint32, 0, len(r.work.suspects))
-	for gi := range r.work.suspects {
-		groups = append(groups, gi)
-	}
-	slices.Sort(groups)
+	groups := slices.Sorted(maps.Keys(r.work.suspects))
 	for _, gi := range groups {
 		r.markDirty(gi)
 	}
-	cands := make([]uint32, 0, len(r.work.blocked))
-	for c := range r.work.blocked {
-		cands = append(cands, c)
-	}
-	slices.Sort(cands)
+	cands := slices.Sorted(maps.Keys(r.work.blocked))
 	for _, c := range cands {
 		if _, still := r.work.blocked[c]; still {
 			r.evalEntry(r.cands.at(c).entry)
@@ -147,8 +166,11 @@ func (r *RIB) resolveGroup(gi uint32) {
 	g := r.groups[gi]
 	v := resolver{r: r}
 	members, via := v.top(gi)
-	r.setVia(gi, g, via)
 	w := &r.work
+	w.mark++
+	if r.setVia(gi, g, via) {
+		r.markDeps(g)
+	}
 	if v.looped {
 		w.suspects[gi] = struct{}{}
 	} else {
@@ -170,9 +192,7 @@ func (r *RIB) resolveGroup(gi uint32) {
 		g.last = members
 	}
 	w.gen++
-	for d := range g.deps {
-		r.markDirty(d)
-	}
+	r.markDeps(g)
 	if was != g.ok() {
 		g.flips++
 		r.startWalk(gi)
@@ -203,15 +223,29 @@ func (r *RIB) evalEntry(ei uint32) {
 		if cd.distance == DistanceUnusable {
 			break
 		}
-		if !r.groups[cd.set].ok() {
-			continue
+		// A route that covers next hops may be one of those that its own next
+		// hops lead to: what counts is whether they resolve once it is in use.
+		ok := r.groups[cd.set].ok()
+		if tracked != 0 && !r.direct(cd.set) {
+			if cd.set != e.set {
+				ok = (ok || e.set != 0) && r.safeToInstall(ei, cd.set)
+			}
+			if !ok {
+				r.work.blocked[c] = struct{}{}
+			}
 		}
-		if tracked != 0 && cd.set != e.set && !r.safeToInstall(ei, cd.set) {
-			r.work.blocked[c] = struct{}{}
-			continue
+		if ok {
+			best, set = c, cd.set
+			break
 		}
-		best, set = c, cd.set
-		break
+	}
+	if best == 0 && tracked != 0 {
+		// With nothing in use, what does not resolve now waits for its group.
+		for c := e.cands; c != 0; c = r.cands.at(c).next {
+			if !r.groups[r.cands.at(c).set].ok() {
+				delete(r.work.blocked, c)
+			}
+		}
 	}
 	oldBest, oldSet := e.best, e.set
 	e.best, e.set = best, set
@@ -238,18 +272,26 @@ func (r *RIB) evalEntry(ei uint32) {
 		}
 		return true
 	})
+	if set != 0 && !r.groups[set].ok() {
+		r.resolveGroup(set)
+	}
+}
+
+// direct says whether a group's members do not depend on other routes.
+func (r *RIB) direct(set uint32) bool {
+	hops := r.groups[set].hops
+	for i := range hops {
+		if hops[i].iface == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // safeToInstall says whether a group would still be resolved if the entry, which
-// covers tracked next hops, used it.
+// covers tracked next hops, used it. It may be so only then: what the entry uses
+// now may be in the way.
 func (r *RIB) safeToInstall(ei, set uint32) bool {
-	direct := true
-	for i := range r.groups[set].hops {
-		direct = direct && r.groups[set].hops[i].iface != nil
-	}
-	if direct {
-		return true
-	}
 	v := resolver{r: r, overEntry: ei, overSet: set}
 	members, _ := v.top(set)
 	return len(members) > 0
