@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The exception path: a TAP per interface in a network namespace of its own (one more per VRF: NAME-VRF), by which the kernel gets what is for the box and not handled
- * here, and by which it sends. Addresses of the interface are mirrored to the TAP; the kernel's only route to anywhere is "out of a TAP": the
- * data plane's FIB decides.
+ * The exception path: a TAP per interface in a network namespace of its own (one more per VRF:
+ * NAME-VRF), by which the kernel gets what is for the box and not handled here, and by which it
+ * sends. Addresses of the interface are mirrored to the TAP; the kernel's only route to anywhere is
+ * "out of a TAP": the data plane's FIB decides.
  */
 #ifndef MILLRACE_EXCEPTION_H
 #define MILLRACE_EXCEPTION_H
@@ -14,7 +15,8 @@ int exception_init(const char *netns, struct dp_error *err);
 /* Deletes the TAPs and the namespaces that were made here. */
 void exception_fini(void);
 
-/* From iface.c. All may be called when the exception path is off; then they do nothing. Failures are logged, and counted as alarms. */
+/* From iface.c. All may be called when the exception path is off; then they do nothing. Failures
+ * are logged, and counted as alarms. */
 int exception_iface_added(struct iface *i, struct dp_error *err);
 void exception_iface_deleted(struct iface *i);
 void exception_iface_changed(struct iface *i);
