@@ -209,7 +209,7 @@ type Bgp struct {
 	RouterId             string `protobuf:"bytes,3,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
 	Neighbors            uint32 `protobuf:"varint,4,opt,name=neighbors,proto3" json:"neighbors,omitempty"`
 	NeighborsEstablished uint32 `protobuf:"varint,5,opt,name=neighbors_established,json=neighborsEstablished,proto3" json:"neighbors_established,omitempty"`
-	// Paths received and accepted by import policy, all neighbours.
+	// Paths accepted, all neighbours.
 	Paths uint64 `protobuf:"varint,6,opt,name=paths,proto3" json:"paths,omitempty"`
 	// Ports and addresses it listens on, "0.0.0.0:179".
 	Listen        []string `protobuf:"bytes,7,rep,name=listen,proto3" json:"listen,omitempty"`
@@ -729,8 +729,14 @@ type BgpNeighborState struct {
 	Capabilities []string `protobuf:"bytes,14,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// It is restarting and its routes are kept as stale (RFC 4724).
 	PeerRestarting bool `protobuf:"varint,15,opt,name=peer_restarting,json=peerRestarting,proto3" json:"peer_restarting,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Not configured itself, but accepted by a prefix of dynamic neighbours.
+	Dynamic bool `protobuf:"varint,16,opt,name=dynamic,proto3" json:"dynamic,omitempty"`
+	// Of the neighbour, as it said.
+	PeerAs uint32 `protobuf:"varint,17,opt,name=peer_as,json=peerAs,proto3" json:"peer_as,omitempty"`
+	// Why it may not come up: "switched off", "prefix limit exceeded"; else empty.
+	DownReason    string `protobuf:"bytes,18,opt,name=down_reason,json=downReason,proto3" json:"down_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BgpNeighborState) Reset() {
@@ -868,6 +874,27 @@ func (x *BgpNeighborState) GetPeerRestarting() bool {
 	return false
 }
 
+func (x *BgpNeighborState) GetDynamic() bool {
+	if x != nil {
+		return x.Dynamic
+	}
+	return false
+}
+
+func (x *BgpNeighborState) GetPeerAs() uint32 {
+	if x != nil {
+		return x.PeerAs
+	}
+	return 0
+}
+
+func (x *BgpNeighborState) GetDownReason() string {
+	if x != nil {
+		return x.DownReason
+	}
+	return ""
+}
+
 type BgpMessageCounters struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Open          uint64                 `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
@@ -957,13 +984,16 @@ type BgpFamilyState struct {
 	Family AddressFamily          `protobuf:"varint,1,opt,name=family,proto3,enum=millrace.vnf.v1.AddressFamily" json:"family,omitempty"`
 	// Paths received, before policy.
 	Received uint64 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
-	// Of them accepted by policy.
-	Accepted   uint64 `protobuf:"varint,3,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// Of them taken; what import policy rejects later is among them.
+	Accepted uint64 `protobuf:"varint,3,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// Counted by GetBgpNeighbor only, since that runs the export policy over the whole table.
 	Advertised uint64 `protobuf:"varint,4,opt,name=advertised,proto3" json:"advertised,omitempty"`
-	// The neighbour's End-of-RIB has come.
-	EndOfRibReceived bool `protobuf:"varint,5,opt,name=end_of_rib_received,json=endOfRibReceived,proto3" json:"end_of_rib_received,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Received is beyond the configured limit.
+	PrefixLimitExceeded bool `protobuf:"varint,5,opt,name=prefix_limit_exceeded,json=prefixLimitExceeded,proto3" json:"prefix_limit_exceeded,omitempty"`
+	// Both sides do graceful restart for it.
+	GracefulRestart bool `protobuf:"varint,6,opt,name=graceful_restart,json=gracefulRestart,proto3" json:"graceful_restart,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *BgpFamilyState) Reset() {
@@ -1024,9 +1054,16 @@ func (x *BgpFamilyState) GetAdvertised() uint64 {
 	return 0
 }
 
-func (x *BgpFamilyState) GetEndOfRibReceived() bool {
+func (x *BgpFamilyState) GetPrefixLimitExceeded() bool {
 	if x != nil {
-		return x.EndOfRibReceived
+		return x.PrefixLimitExceeded
+	}
+	return false
+}
+
+func (x *BgpFamilyState) GetGracefulRestart() bool {
+	if x != nil {
+		return x.GracefulRestart
 	}
 	return false
 }
@@ -1734,7 +1771,7 @@ type BgpRoute struct {
 	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// "192.0.2.2"
 	NextHop string `protobuf:"bytes,2,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
-	// "IGP", "EGP" or "incomplete".
+	// "igp", "egp" or "incomplete".
 	Origin string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
 	// In the usual notation: "65001 65002 {65003 65004}".
 	AsPath          string  `protobuf:"bytes,4,opt,name=as_path,json=asPath,proto3" json:"as_path,omitempty"`
@@ -1748,10 +1785,17 @@ type BgpRoute struct {
 	Best bool `protobuf:"varint,9,opt,name=best,proto3" json:"best,omitempty"`
 	// Kept from before the neighbour's restart (RFC 4724).
 	Stale bool `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"`
-	// RECEIVED: import policy rejected it.
+	// RECEIVED: import policy rejected it, or a loop in the AS path did.
 	Filtered bool `protobuf:"varint,11,opt,name=filtered,proto3" json:"filtered,omitempty"`
-	// Since it was learnt.
-	Received      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=received,proto3" json:"received,omitempty"`
+	// When it was learnt.
+	Received *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=received,proto3" json:"received,omitempty"`
+	// IPv6: the second next hop (RFC 2545); empty if there is none.
+	LinkLocalNextHop string `protobuf:"bytes,13,opt,name=link_local_next_hop,json=linkLocalNextHop,proto3" json:"link_local_next_hop,omitempty"`
+	// "rt:65001:100"
+	ExtendedCommunities []string `protobuf:"bytes,14,rep,name=extended_communities,json=extendedCommunities,proto3" json:"extended_communities,omitempty"`
+	// RFC 4456; empty if it was not reflected.
+	OriginatorId  string   `protobuf:"bytes,16,opt,name=originator_id,json=originatorId,proto3" json:"originator_id,omitempty"`
+	ClusterList   []string `protobuf:"bytes,17,rep,name=cluster_list,json=clusterList,proto3" json:"cluster_list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1866,6 +1910,34 @@ func (x *BgpRoute) GetFiltered() bool {
 func (x *BgpRoute) GetReceived() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Received
+	}
+	return nil
+}
+
+func (x *BgpRoute) GetLinkLocalNextHop() string {
+	if x != nil {
+		return x.LinkLocalNextHop
+	}
+	return ""
+}
+
+func (x *BgpRoute) GetExtendedCommunities() []string {
+	if x != nil {
+		return x.ExtendedCommunities
+	}
+	return nil
+}
+
+func (x *BgpRoute) GetOriginatorId() string {
+	if x != nil {
+		return x.OriginatorId
+	}
+	return ""
+}
+
+func (x *BgpRoute) GetClusterList() []string {
+	if x != nil {
+		return x.ClusterList
 	}
 	return nil
 }
@@ -2044,7 +2116,7 @@ const file_vnf_v1_bgp_proto_rawDesc = "" +
 	"\x0eprefix_restart\x18\x05 \x01(\rR\rprefixRestart\"\x82\x01\n" +
 	"\vBgpNeighbor\x12:\n" +
 	"\x06config\x18\x01 \x01(\v2\".millrace.vnf.v1.BgpNeighborConfigR\x06config\x127\n" +
-	"\x05state\x18\x02 \x01(\v2!.millrace.vnf.v1.BgpNeighborStateR\x05state\"\xcb\x05\n" +
+	"\x05state\x18\x02 \x01(\v2!.millrace.vnf.v1.BgpNeighborStateR\x05state\"\x9f\x06\n" +
 	"\x10BgpNeighborState\x12E\n" +
 	"\rsession_state\x18\x01 \x01(\x0e2 .millrace.vnf.v1.BgpSessionStateR\fsessionState\x12;\n" +
 	"\vlast_change\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -2065,22 +2137,27 @@ const file_vnf_v1_bgp_proto_rawDesc = "" +
 	"\x04sent\x18\f \x01(\v2#.millrace.vnf.v1.BgpMessageCountersR\x04sent\x12;\n" +
 	"\bfamilies\x18\r \x03(\v2\x1f.millrace.vnf.v1.BgpFamilyStateR\bfamilies\x12\"\n" +
 	"\fcapabilities\x18\x0e \x03(\tR\fcapabilities\x12'\n" +
-	"\x0fpeer_restarting\x18\x0f \x01(\bR\x0epeerRestarting\"\xbd\x01\n" +
+	"\x0fpeer_restarting\x18\x0f \x01(\bR\x0epeerRestarting\x12\x18\n" +
+	"\adynamic\x18\x10 \x01(\bR\adynamic\x12\x17\n" +
+	"\apeer_as\x18\x11 \x01(\rR\x06peerAs\x12\x1f\n" +
+	"\vdown_reason\x18\x12 \x01(\tR\n" +
+	"downReason\"\xbd\x01\n" +
 	"\x12BgpMessageCounters\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\x04R\x04open\x12\x16\n" +
 	"\x06update\x18\x02 \x01(\x04R\x06update\x12\"\n" +
 	"\fnotification\x18\x03 \x01(\x04R\fnotification\x12\x1c\n" +
 	"\tkeepalive\x18\x04 \x01(\x04R\tkeepalive\x12#\n" +
 	"\rroute_refresh\x18\x05 \x01(\x04R\frouteRefresh\x12\x14\n" +
-	"\x05total\x18\x06 \x01(\x04R\x05total\"\xcf\x01\n" +
+	"\x05total\x18\x06 \x01(\x04R\x05total\"\xff\x01\n" +
 	"\x0eBgpFamilyState\x126\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x1e.millrace.vnf.v1.AddressFamilyR\x06family\x12\x1a\n" +
 	"\breceived\x18\x02 \x01(\x04R\breceived\x12\x1a\n" +
 	"\baccepted\x18\x03 \x01(\x04R\baccepted\x12\x1e\n" +
 	"\n" +
 	"advertised\x18\x04 \x01(\x04R\n" +
-	"advertised\x12-\n" +
-	"\x13end_of_rib_received\x18\x05 \x01(\bR\x10endOfRibReceived\":\n" +
+	"advertised\x122\n" +
+	"\x15prefix_limit_exceeded\x18\x05 \x01(\bR\x13prefixLimitExceeded\x12)\n" +
+	"\x10graceful_restart\x18\x06 \x01(\bR\x0fgracefulRestart\":\n" +
 	"\rGetBgpRequest\x12)\n" +
 	"\x10network_instance\x18\x01 \x01(\tR\x0fnetworkInstance\"\x80\x01\n" +
 	"\x17ListBgpNeighborsRequest\x12\x1b\n" +
@@ -2125,7 +2202,7 @@ const file_vnf_v1_bgp_proto_rawDesc = "" +
 	"\x10network_instance\x18\x0f \x01(\tR\x0fnetworkInstance\"r\n" +
 	"\x15ListBgpRoutesResponse\x121\n" +
 	"\x06routes\x18\x01 \x03(\v2\x19.millrace.vnf.v1.BgpRouteR\x06routes\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x04\n" +
 	"\bBgpRoute\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x19\n" +
 	"\bnext_hop\x18\x02 \x01(\tR\anextHop\x12\x16\n" +
@@ -2139,7 +2216,11 @@ const file_vnf_v1_bgp_proto_rawDesc = "" +
 	"\x05stale\x18\n" +
 	" \x01(\bR\x05stale\x12\x1a\n" +
 	"\bfiltered\x18\v \x01(\bR\bfiltered\x126\n" +
-	"\breceived\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\breceivedB\x06\n" +
+	"\breceived\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\breceived\x12-\n" +
+	"\x13link_local_next_hop\x18\r \x01(\tR\x10linkLocalNextHop\x121\n" +
+	"\x14extended_communities\x18\x0e \x03(\tR\x13extendedCommunities\x12#\n" +
+	"\roriginator_id\x18\x10 \x01(\tR\foriginatorId\x12!\n" +
+	"\fcluster_list\x18\x11 \x03(\tR\vclusterListB\x06\n" +
 	"\x04_medB\x13\n" +
 	"\x11_local_preference\"_\n" +
 	"\x18WatchBgpNeighborsRequest\x12\x18\n" +

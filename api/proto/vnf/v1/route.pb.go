@@ -28,18 +28,14 @@ type RouteSource int32
 const (
 	// In a filter: all.
 	RouteSource_ROUTE_SOURCE_UNSPECIFIED RouteSource = 0
-	// The prefix of an address of the box; distance 0.
+	// The prefix of an interface's address; distance 0.
 	RouteSource_ROUTE_SOURCE_CONNECTED RouteSource = 1
-	// An address of the box itself; distance 0.
-	RouteSource_ROUTE_SOURCE_LOCAL RouteSource = 2
 	// From the configuration, where AddRoutes writes; distance 1.
-	RouteSource_ROUTE_SOURCE_STATIC RouteSource = 3
-	// External BGP; distance 20.
-	RouteSource_ROUTE_SOURCE_EBGP RouteSource = 4
-	// Internal BGP; distance 200.
-	RouteSource_ROUTE_SOURCE_IBGP RouteSource = 5
+	RouteSource_ROUTE_SOURCE_STATIC RouteSource = 2
 	// Transient routes of AddRoutes; distance 5.
-	RouteSource_ROUTE_SOURCE_API RouteSource = 6
+	RouteSource_ROUTE_SOURCE_API RouteSource = 3
+	// BGP; distance 20 for routes of external neighbours, 200 for those of internal ones.
+	RouteSource_ROUTE_SOURCE_BGP RouteSource = 4
 )
 
 // Enum value maps for RouteSource.
@@ -47,20 +43,16 @@ var (
 	RouteSource_name = map[int32]string{
 		0: "ROUTE_SOURCE_UNSPECIFIED",
 		1: "ROUTE_SOURCE_CONNECTED",
-		2: "ROUTE_SOURCE_LOCAL",
-		3: "ROUTE_SOURCE_STATIC",
-		4: "ROUTE_SOURCE_EBGP",
-		5: "ROUTE_SOURCE_IBGP",
-		6: "ROUTE_SOURCE_API",
+		2: "ROUTE_SOURCE_STATIC",
+		3: "ROUTE_SOURCE_API",
+		4: "ROUTE_SOURCE_BGP",
 	}
 	RouteSource_value = map[string]int32{
 		"ROUTE_SOURCE_UNSPECIFIED": 0,
 		"ROUTE_SOURCE_CONNECTED":   1,
-		"ROUTE_SOURCE_LOCAL":       2,
-		"ROUTE_SOURCE_STATIC":      3,
-		"ROUTE_SOURCE_EBGP":        4,
-		"ROUTE_SOURCE_IBGP":        5,
-		"ROUTE_SOURCE_API":         6,
+		"ROUTE_SOURCE_STATIC":      2,
+		"ROUTE_SOURCE_API":         3,
+		"ROUTE_SOURCE_BGP":         4,
 	}
 )
 
@@ -165,6 +157,8 @@ const (
 	FibState_FIB_STATE_INSTALLED FibState = 3
 	// Refused; tried again. fib_error says why.
 	FibState_FIB_STATE_FAILED FibState = 4
+	// Connected: the data plane has it by itself.
+	FibState_FIB_STATE_DATAPLANE FibState = 5
 )
 
 // Enum value maps for FibState.
@@ -175,6 +169,7 @@ var (
 		2: "FIB_STATE_PENDING",
 		3: "FIB_STATE_INSTALLED",
 		4: "FIB_STATE_FAILED",
+		5: "FIB_STATE_DATAPLANE",
 	}
 	FibState_value = map[string]int32{
 		"FIB_STATE_UNSPECIFIED":  0,
@@ -182,6 +177,7 @@ var (
 		"FIB_STATE_PENDING":      2,
 		"FIB_STATE_INSTALLED":    3,
 		"FIB_STATE_FAILED":       4,
+		"FIB_STATE_DATAPLANE":    5,
 	}
 )
 
@@ -802,9 +798,10 @@ func (x *DeleteRoutesResponse) GetFailed() []*ItemError {
 }
 
 type ListRoutesRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	PageSize  uint32                 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts prefixes: the candidates of one stay together.
+	PageSize  uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Empty: "default".
 	NetworkInstance string        `protobuf:"bytes,3,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
 	Family          AddressFamily `protobuf:"varint,4,opt,name=family,proto3,enum=millrace.vnf.v1.AddressFamily" json:"family,omitempty"`
@@ -1577,11 +1574,8 @@ type FibFailure struct {
 	NetworkInstance string                 `protobuf:"bytes,1,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
 	// "203.0.113.0/24"
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// The data plane's words.
-	Error string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
-	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	// How often it was tried.
-	Attempts      uint32 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Why.
+	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1637,26 +1631,10 @@ func (x *FibFailure) GetError() string {
 	return ""
 }
 
-func (x *FibFailure) GetSince() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Since
-	}
-	return nil
-}
-
-func (x *FibFailure) GetAttempts() uint32 {
-	if x != nil {
-		return x.Attempts
-	}
-	return 0
-}
-
 type GetRouteSummaryRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty: all.
-	NetworkInstance string `protobuf:"bytes,1,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRouteSummaryRequest) Reset() {
@@ -1689,22 +1667,20 @@ func (*GetRouteSummaryRequest) Descriptor() ([]byte, []int) {
 	return file_vnf_v1_route_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *GetRouteSummaryRequest) GetNetworkInstance() string {
-	if x != nil {
-		return x.NetworkInstance
-	}
-	return ""
-}
-
 type GetRouteSummaryResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Counts []*RouteCount          `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All network instances together.
+	Counts []*RouteCount `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
 	// Changes on their way to the data plane.
 	FibPending uint64 `protobuf:"varint,2,opt,name=fib_pending,json=fibPending,proto3" json:"fib_pending,omitempty"`
 	// Routes it refused.
 	FibFailed uint64 `protobuf:"varint,3,opt,name=fib_failed,json=fibFailed,proto3" json:"fib_failed,omitempty"`
 	// Routes it acknowledged.
-	FibInstalled  uint64 `protobuf:"varint,4,opt,name=fib_installed,json=fibInstalled,proto3" json:"fib_installed,omitempty"`
+	FibInstalled uint64 `protobuf:"varint,4,opt,name=fib_installed,json=fibInstalled,proto3" json:"fib_installed,omitempty"`
+	// Prefixes with a candidate.
+	Prefixes uint64 `protobuf:"varint,5,opt,name=prefixes,proto3" json:"prefixes,omitempty"`
+	// Distinct sets of next hops.
+	Groups        uint64 `protobuf:"varint,6,opt,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1767,15 +1743,25 @@ func (x *GetRouteSummaryResponse) GetFibInstalled() uint64 {
 	return 0
 }
 
+func (x *GetRouteSummaryResponse) GetPrefixes() uint64 {
+	if x != nil {
+		return x.Prefixes
+	}
+	return 0
+}
+
+func (x *GetRouteSummaryResponse) GetGroups() uint64 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
 type RouteCount struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	NetworkInstance string                 `protobuf:"bytes,1,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
-	Family          AddressFamily          `protobuf:"varint,2,opt,name=family,proto3,enum=millrace.vnf.v1.AddressFamily" json:"family,omitempty"`
-	Source          RouteSource            `protobuf:"varint,3,opt,name=source,proto3,enum=millrace.vnf.v1.RouteSource" json:"source,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Source RouteSource            `protobuf:"varint,1,opt,name=source,proto3,enum=millrace.vnf.v1.RouteSource" json:"source,omitempty"`
 	// Candidates.
-	Routes uint64 `protobuf:"varint,4,opt,name=routes,proto3" json:"routes,omitempty"`
-	// Of them chosen.
-	Best          uint64 `protobuf:"varint,5,opt,name=best,proto3" json:"best,omitempty"`
+	Routes        uint64 `protobuf:"varint,2,opt,name=routes,proto3" json:"routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1810,20 +1796,6 @@ func (*RouteCount) Descriptor() ([]byte, []int) {
 	return file_vnf_v1_route_proto_rawDescGZIP(), []int{21}
 }
 
-func (x *RouteCount) GetNetworkInstance() string {
-	if x != nil {
-		return x.NetworkInstance
-	}
-	return ""
-}
-
-func (x *RouteCount) GetFamily() AddressFamily {
-	if x != nil {
-		return x.Family
-	}
-	return AddressFamily_ADDRESS_FAMILY_UNSPECIFIED
-}
-
 func (x *RouteCount) GetSource() RouteSource {
 	if x != nil {
 		return x.Source
@@ -1834,13 +1806,6 @@ func (x *RouteCount) GetSource() RouteSource {
 func (x *RouteCount) GetRoutes() uint64 {
 	if x != nil {
 		return x.Routes
-	}
-	return 0
-}
-
-func (x *RouteCount) GetBest() uint64 {
-	if x != nil {
-		return x.Best
 	}
 	return 0
 }
@@ -1961,50 +1926,45 @@ const file_vnf_v1_route_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"z\n" +
 	"\x17ListFibFailuresResponse\x127\n" +
 	"\bfailures\x18\x01 \x03(\v2\x1b.millrace.vnf.v1.FibFailureR\bfailures\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb3\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"e\n" +
 	"\n" +
 	"FibFailure\x12)\n" +
 	"\x10network_instance\x18\x01 \x01(\tR\x0fnetworkInstance\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
-	"\battempts\x18\x05 \x01(\rR\battempts\"C\n" +
-	"\x16GetRouteSummaryRequest\x12)\n" +
-	"\x10network_instance\x18\x01 \x01(\tR\x0fnetworkInstance\"\xb3\x01\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"\x18\n" +
+	"\x16GetRouteSummaryRequest\"\xe7\x01\n" +
 	"\x17GetRouteSummaryResponse\x123\n" +
 	"\x06counts\x18\x01 \x03(\v2\x1b.millrace.vnf.v1.RouteCountR\x06counts\x12\x1f\n" +
 	"\vfib_pending\x18\x02 \x01(\x04R\n" +
 	"fibPending\x12\x1d\n" +
 	"\n" +
 	"fib_failed\x18\x03 \x01(\x04R\tfibFailed\x12#\n" +
-	"\rfib_installed\x18\x04 \x01(\x04R\ffibInstalled\"\xd1\x01\n" +
+	"\rfib_installed\x18\x04 \x01(\x04R\ffibInstalled\x12\x1a\n" +
+	"\bprefixes\x18\x05 \x01(\x04R\bprefixes\x12\x16\n" +
+	"\x06groups\x18\x06 \x01(\x04R\x06groups\"Z\n" +
 	"\n" +
-	"RouteCount\x12)\n" +
-	"\x10network_instance\x18\x01 \x01(\tR\x0fnetworkInstance\x126\n" +
-	"\x06family\x18\x02 \x01(\x0e2\x1e.millrace.vnf.v1.AddressFamilyR\x06family\x124\n" +
-	"\x06source\x18\x03 \x01(\x0e2\x1c.millrace.vnf.v1.RouteSourceR\x06source\x12\x16\n" +
-	"\x06routes\x18\x04 \x01(\x04R\x06routes\x12\x12\n" +
-	"\x04best\x18\x05 \x01(\x04R\x04best*\xbc\x01\n" +
+	"RouteCount\x124\n" +
+	"\x06source\x18\x01 \x01(\x0e2\x1c.millrace.vnf.v1.RouteSourceR\x06source\x12\x16\n" +
+	"\x06routes\x18\x02 \x01(\x04R\x06routes*\x8c\x01\n" +
 	"\vRouteSource\x12\x1c\n" +
 	"\x18ROUTE_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n" +
-	"\x16ROUTE_SOURCE_CONNECTED\x10\x01\x12\x16\n" +
-	"\x12ROUTE_SOURCE_LOCAL\x10\x02\x12\x17\n" +
-	"\x13ROUTE_SOURCE_STATIC\x10\x03\x12\x15\n" +
-	"\x11ROUTE_SOURCE_EBGP\x10\x04\x12\x15\n" +
-	"\x11ROUTE_SOURCE_IBGP\x10\x05\x12\x14\n" +
-	"\x10ROUTE_SOURCE_API\x10\x06*\x91\x01\n" +
+	"\x16ROUTE_SOURCE_CONNECTED\x10\x01\x12\x17\n" +
+	"\x13ROUTE_SOURCE_STATIC\x10\x02\x12\x14\n" +
+	"\x10ROUTE_SOURCE_API\x10\x03\x12\x14\n" +
+	"\x10ROUTE_SOURCE_BGP\x10\x04*\x91\x01\n" +
 	"\vRouteAction\x12\x1c\n" +
 	"\x18ROUTE_ACTION_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ROUTE_ACTION_FORWARD\x10\x01\x12\x1a\n" +
 	"\x16ROUTE_ACTION_BLACKHOLE\x10\x02\x12\x17\n" +
 	"\x13ROUTE_ACTION_REJECT\x10\x03\x12\x15\n" +
-	"\x11ROUTE_ACTION_PUNT\x10\x04*\x87\x01\n" +
+	"\x11ROUTE_ACTION_PUNT\x10\x04*\xa0\x01\n" +
 	"\bFibState\x12\x19\n" +
 	"\x15FIB_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16FIB_STATE_NOT_SELECTED\x10\x01\x12\x15\n" +
 	"\x11FIB_STATE_PENDING\x10\x02\x12\x17\n" +
 	"\x13FIB_STATE_INSTALLED\x10\x03\x12\x14\n" +
-	"\x10FIB_STATE_FAILED\x10\x042\x8f\x05\n" +
+	"\x10FIB_STATE_FAILED\x10\x04\x12\x17\n" +
+	"\x13FIB_STATE_DATAPLANE\x10\x052\x8f\x05\n" +
 	"\fRouteService\x12R\n" +
 	"\tAddRoutes\x12!.millrace.vnf.v1.AddRoutesRequest\x1a\".millrace.vnf.v1.AddRoutesResponse\x12[\n" +
 	"\fDeleteRoutes\x12$.millrace.vnf.v1.DeleteRoutesRequest\x1a%.millrace.vnf.v1.DeleteRoutesResponse\x12U\n" +
@@ -2089,29 +2049,27 @@ var file_vnf_v1_route_proto_depIdxs = []int32{
 	3,  // 25: millrace.vnf.v1.ResolutionStep.next_hop:type_name -> millrace.vnf.v1.NextHop
 	0,  // 26: millrace.vnf.v1.ResolutionStep.via_source:type_name -> millrace.vnf.v1.RouteSource
 	21, // 27: millrace.vnf.v1.ListFibFailuresResponse.failures:type_name -> millrace.vnf.v1.FibFailure
-	28, // 28: millrace.vnf.v1.FibFailure.since:type_name -> google.protobuf.Timestamp
-	24, // 29: millrace.vnf.v1.GetRouteSummaryResponse.counts:type_name -> millrace.vnf.v1.RouteCount
-	26, // 30: millrace.vnf.v1.RouteCount.family:type_name -> millrace.vnf.v1.AddressFamily
-	0,  // 31: millrace.vnf.v1.RouteCount.source:type_name -> millrace.vnf.v1.RouteSource
-	7,  // 32: millrace.vnf.v1.RouteService.AddRoutes:input_type -> millrace.vnf.v1.AddRoutesRequest
-	9,  // 33: millrace.vnf.v1.RouteService.DeleteRoutes:input_type -> millrace.vnf.v1.DeleteRoutesRequest
-	11, // 34: millrace.vnf.v1.RouteService.ListRoutes:input_type -> millrace.vnf.v1.ListRoutesRequest
-	13, // 35: millrace.vnf.v1.RouteService.WatchRoutes:input_type -> millrace.vnf.v1.WatchRoutesRequest
-	15, // 36: millrace.vnf.v1.RouteService.LookupRoute:input_type -> millrace.vnf.v1.LookupRouteRequest
-	19, // 37: millrace.vnf.v1.RouteService.ListFibFailures:input_type -> millrace.vnf.v1.ListFibFailuresRequest
-	22, // 38: millrace.vnf.v1.RouteService.GetRouteSummary:input_type -> millrace.vnf.v1.GetRouteSummaryRequest
-	8,  // 39: millrace.vnf.v1.RouteService.AddRoutes:output_type -> millrace.vnf.v1.AddRoutesResponse
-	10, // 40: millrace.vnf.v1.RouteService.DeleteRoutes:output_type -> millrace.vnf.v1.DeleteRoutesResponse
-	12, // 41: millrace.vnf.v1.RouteService.ListRoutes:output_type -> millrace.vnf.v1.ListRoutesResponse
-	14, // 42: millrace.vnf.v1.RouteService.WatchRoutes:output_type -> millrace.vnf.v1.RouteEvent
-	16, // 43: millrace.vnf.v1.RouteService.LookupRoute:output_type -> millrace.vnf.v1.LookupRouteResponse
-	20, // 44: millrace.vnf.v1.RouteService.ListFibFailures:output_type -> millrace.vnf.v1.ListFibFailuresResponse
-	23, // 45: millrace.vnf.v1.RouteService.GetRouteSummary:output_type -> millrace.vnf.v1.GetRouteSummaryResponse
-	39, // [39:46] is the sub-list for method output_type
-	32, // [32:39] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	24, // 28: millrace.vnf.v1.GetRouteSummaryResponse.counts:type_name -> millrace.vnf.v1.RouteCount
+	0,  // 29: millrace.vnf.v1.RouteCount.source:type_name -> millrace.vnf.v1.RouteSource
+	7,  // 30: millrace.vnf.v1.RouteService.AddRoutes:input_type -> millrace.vnf.v1.AddRoutesRequest
+	9,  // 31: millrace.vnf.v1.RouteService.DeleteRoutes:input_type -> millrace.vnf.v1.DeleteRoutesRequest
+	11, // 32: millrace.vnf.v1.RouteService.ListRoutes:input_type -> millrace.vnf.v1.ListRoutesRequest
+	13, // 33: millrace.vnf.v1.RouteService.WatchRoutes:input_type -> millrace.vnf.v1.WatchRoutesRequest
+	15, // 34: millrace.vnf.v1.RouteService.LookupRoute:input_type -> millrace.vnf.v1.LookupRouteRequest
+	19, // 35: millrace.vnf.v1.RouteService.ListFibFailures:input_type -> millrace.vnf.v1.ListFibFailuresRequest
+	22, // 36: millrace.vnf.v1.RouteService.GetRouteSummary:input_type -> millrace.vnf.v1.GetRouteSummaryRequest
+	8,  // 37: millrace.vnf.v1.RouteService.AddRoutes:output_type -> millrace.vnf.v1.AddRoutesResponse
+	10, // 38: millrace.vnf.v1.RouteService.DeleteRoutes:output_type -> millrace.vnf.v1.DeleteRoutesResponse
+	12, // 39: millrace.vnf.v1.RouteService.ListRoutes:output_type -> millrace.vnf.v1.ListRoutesResponse
+	14, // 40: millrace.vnf.v1.RouteService.WatchRoutes:output_type -> millrace.vnf.v1.RouteEvent
+	16, // 41: millrace.vnf.v1.RouteService.LookupRoute:output_type -> millrace.vnf.v1.LookupRouteResponse
+	20, // 42: millrace.vnf.v1.RouteService.ListFibFailures:output_type -> millrace.vnf.v1.ListFibFailuresResponse
+	23, // 43: millrace.vnf.v1.RouteService.GetRouteSummary:output_type -> millrace.vnf.v1.GetRouteSummaryResponse
+	37, // [37:44] is the sub-list for method output_type
+	30, // [30:37] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_vnf_v1_route_proto_init() }

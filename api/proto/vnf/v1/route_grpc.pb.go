@@ -43,7 +43,8 @@ type RouteServiceClient interface {
 	// Routes of one network instance in order of prefix, IPv4 first. INVALID_ARGUMENT: any filter, page_size, page_token.
 	// NOT_FOUND: network_instance.
 	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
-	// The present best routes, then each change of a best route. RESOURCE_EXHAUSTED: the client reads too slowly.
+	// The present best routes, then each change of a best route; after SYNCED, CHANGED stands for a new one too. Changes that follow
+	// each other quickly may be told as one. RESOURCE_EXHAUSTED: the client reads too slowly.
 	WatchRoutes(ctx context.Context, in *WatchRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RouteEvent], error)
 	// Where a packet to this destination goes, and why: the candidates, how the next hop was resolved, and what the data plane says.
 	LookupRoute(ctx context.Context, in *LookupRouteRequest, opts ...grpc.CallOption) (*LookupRouteResponse, error)
@@ -155,7 +156,8 @@ type RouteServiceServer interface {
 	// Routes of one network instance in order of prefix, IPv4 first. INVALID_ARGUMENT: any filter, page_size, page_token.
 	// NOT_FOUND: network_instance.
 	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
-	// The present best routes, then each change of a best route. RESOURCE_EXHAUSTED: the client reads too slowly.
+	// The present best routes, then each change of a best route; after SYNCED, CHANGED stands for a new one too. Changes that follow
+	// each other quickly may be told as one. RESOURCE_EXHAUSTED: the client reads too slowly.
 	WatchRoutes(*WatchRoutesRequest, grpc.ServerStreamingServer[RouteEvent]) error
 	// Where a packet to this destination goes, and why: the candidates, how the next hop was resolved, and what the data plane says.
 	LookupRoute(context.Context, *LookupRouteRequest) (*LookupRouteResponse, error)

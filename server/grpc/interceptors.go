@@ -1,0 +1,128 @@
+package grpcserver
+
+import (
+	"context"
+	"log/slog"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"millrace/server/auth"
+)
+
+// identify puts who calls into the context.
+func identify(ctx context.Context) context.Context {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ctx
+	}
+	id, ok := auth.IdentityOf(p.AuthInfo)
+	if !ok {
+		return ctx
+	}
+	return auth.WithIdentity(ctx, id)
+}
+
+// changes tells whether a method changes anything: such calls are logged, others only for debugging.
+func changes(method string) bool {
+	name := path.Base(method)
+	for _, p := range []string{"List", "Get", "Watch", "Lookup", "Check", "ServerReflectionInfo"} {
+		if strings.HasPrefix(name, p) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) logCall(ctx context.Context, method string, began time.Time, err error) {
+	level := slog.LevelDebug
+	code := status.Code(err)
+	switch {
+	case code == codes.Internal || code == codes.Unknown:
+		level = slog.LevelError
+	case changes(method):
+		level = slog.LevelInfo
+	}
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("method", method), slog.String("code", code.String()), slog.Duration("took", time.Since(began))}
+	if id, ok := auth.FromContext(ctx); ok {
+		attrs = append(attrs, slog.String("client", id.Name))
+	}
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		attrs = append(attrs, slog.String("peer", p.Addr.String()))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
+	}
+	s.log.LogAttrs(ctx, level, "gRPC call", attrs...)
+}
+
+func (s *Server) unaryLog(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+	began := time.Now()
+	ctx = identify(ctx)
+	resp, err := h(ctx, req)
+	s.logCall(ctx, info.FullMethod, began, err)
+	return resp, err
+}
+
+func (s *Server) unaryRecover(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (resp any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = s.panicked(info.FullMethod, r)
+		}
+	}()
+	return h(ctx, req)
+}
+
+func (s *Server) panicked(method string, r any) error {
+	s.log.Error("a gRPC call panicked", "method", method, "panic", r, "stack", string(debug.Stack()))
+	return status.Errorf(codes.Internal, "fault in %s; the log of vnf has more", path.Base(method))
+}
+
+// callStream is a stream whose context carries the identity and ends with the server.
+type callStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (c *callStream) Context() context.Context { return c.ctx }
+
+func (s *Server) streamLog(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	began := time.Now()
+	ctx, cancel := context.WithCancelCause(identify(ss.Context()))
+	defer cancel(nil)
+	defer context.AfterFunc(s.life, func() { cancel(errStopping) })()
+	err := h(srv, &callStream{ss, ctx})
+	if context.Cause(ctx) == errStopping {
+		err = errStopping
+	}
+	s.logCall(ctx, info.FullMethod, began, err)
+	return err
+}
+
+var errStopping = status.Error(codes.Unavailable, "vnf is stopping")
+
+func (s *Server) streamLimit(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	defer s.streams.Add(-1)
+	if n := s.streams.Add(1); n > int64(s.opt.MaxStreams) {
+		return status.Errorf(codes.ResourceExhausted, "%d streams are open, more are not allowed", s.opt.MaxStreams)
+	}
+	return h(srv, ss)
+}
+
+func (s *Server) streamRecover(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = s.panicked(info.FullMethod, r)
+		}
+	}()
+	return h(srv, ss)
+}
