@@ -253,14 +253,12 @@ func (s *Speaker) assignPolicies(ctx context.Context) error {
 
 // chainOf is what applies to a neighbour in one direction, with all that is referred to, for comparing.
 func chainOf(c *Config, n Neighbor, export bool) any {
-	for _, ch := range chains(&Config{ASN: c.ASN, Neighbors: []Neighbor{n}}, export) {
-		var p []*Policy
-		for _, name := range ch.policies {
-			p = append(p, c.Policy.policy(name))
-		}
-		return []any{ch, p}
+	ch := chains(&Config{ASN: c.ASN, Neighbors: []Neighbor{n}}, export)[0]
+	var p []*Policy
+	for _, name := range ch.policies {
+		p = append(p, c.Policy.policy(name))
 	}
-	return nil
+	return []any{ch, p}
 }
 
 func setsOf(d *PolicyDefs) any {

@@ -24,6 +24,7 @@ func newLab(t *testing.T) *lab {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to make network namespaces")
 	}
+	t.Parallel()
 	return &lab{t: t, name: fmt.Sprintf("mrbgp%d-%d-", os.Getpid(), labSeq.Add(1))}
 }
 
@@ -78,7 +79,6 @@ type frr struct {
 	l    *lab
 	ns   string
 	dir  string
-	conf string
 	cmds []*exec.Cmd
 }
 
@@ -198,13 +198,12 @@ type bird struct {
 	cmd *exec.Cmd
 }
 
+const birdPath = "/usr/sbin/bird"
+
 func (l *lab) bird(n, config string) *bird {
 	l.t.Helper()
-	path, err := exec.LookPath("bird")
-	if err != nil {
-		if path = "/usr/sbin/bird"; exec.Command("test", "-x", path).Run() != nil {
-			l.t.Skip("needs BIRD")
-		}
+	if _, err := os.Stat(birdPath); err != nil {
+		l.t.Skip("needs BIRD")
 	}
 	dir, err := os.MkdirTemp("", "mrbird")
 	if err != nil {
@@ -229,7 +228,7 @@ func (l *lab) bird(n, config string) *bird {
 
 func (b *bird) start(flags ...string) {
 	b.l.t.Helper()
-	args := append([]string{"netns", "exec", b.l.ns(b.ns), "bird", "-f", "-c", b.dir + "/conf", "-s", b.dir + "/ctl",
+	args := append([]string{"netns", "exec", b.l.ns(b.ns), birdPath, "-f", "-c", b.dir + "/conf", "-s", b.dir + "/ctl",
 		"-P", b.dir + "/pid"}, flags...)
 	b.cmd = exec.Command("ip", args...)
 	if err := b.cmd.Start(); err != nil {
@@ -252,7 +251,7 @@ func (b *bird) kill() {
 
 func (b *bird) birdc(args ...string) string {
 	b.l.t.Helper()
-	out, err := exec.Command("birdc", append([]string{"-s", b.dir + "/ctl"}, args...)...).CombinedOutput()
+	out, err := exec.Command("/usr/sbin/birdc", append([]string{"-s", b.dir + "/ctl"}, args...)...).CombinedOutput()
 	if err != nil {
 		b.l.t.Fatalf("birdc %v: %v\n%s", args, err, out)
 	}

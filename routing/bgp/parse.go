@@ -95,7 +95,7 @@ func ParseCommunity(t CommunityType, s string) (Community, error) {
 	case ExtendedCommunity:
 		kind, value, ok := strings.Cut(strings.ToLower(s), ":")
 		if !ok || kind != "rt" && kind != "soo" {
-			return Community{}, fmt.Errorf("%q does not begin with rt: or soo:", s)
+			return Community{}, fmt.Errorf("%q does not begin with \"rt:\" or \"soo:\"", s)
 		}
 		admin, local, ok := strings.Cut(value, ":")
 		if !ok {
@@ -150,7 +150,7 @@ func checkMember(t CommunityType, s string) error {
 	if t == ExtendedCommunity {
 		kind, rest, ok := strings.Cut(s, ":")
 		if k := strings.ToLower(kind); !ok || k != "rt" && k != "soo" {
-			return fmt.Errorf("%q does not begin with rt: or soo:", s)
+			return fmt.Errorf("%q does not begin with \"rt:\" or \"soo:\"", s)
 		}
 		s = rest
 	}
