@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../iface/iface.h"
+#include "own.h"
+
+uint64_t ip6_own_bloom[1024];
+
+void ip6_own_rebuild(void)
+{
+	uint64_t fresh[RTE_DIM(ip6_own_bloom)] = {0};
+	const struct iface *i;
+
+	iface_foreach (i) {
+		const struct iface_addr_view *v = i->view;
+
+		for (unsigned int k = 0; v != NULL && k < v->n6; k++) {
+			uint32_t h = ip6_own_hash(v->v6[k].addr);
+
+			fresh[h >> 6] |= 1ull << (h & 63);
+		}
+	}
+	/* Word by word: workers read it all the time. */
+	for (unsigned int k = 0; k < RTE_DIM(fresh); k++)
+		__atomic_store_n(&ip6_own_bloom[k], fresh[k], __ATOMIC_RELAXED);
+}
