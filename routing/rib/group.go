@@ -29,8 +29,8 @@ type nht struct {
 	table  *table
 	key    key
 	groups []uint32
-	// minLen is the length of the shortest prefix on which a group's result
-	// depends: a change of a covering prefix at least so long concerns us.
+	// minLen is at most the length of the shortest prefix on which a group's
+	// result depends: a change of a covering prefix at least so long concerns us.
 	minLen uint8
 }
 
@@ -305,6 +305,10 @@ func (r *RIB) releaseGroup(gi uint32) {
 		}
 	}
 	r.setVia(gi, g, nil)
+	for d := range g.deps { // its index may soon mean another group
+		o := r.groups[d]
+		o.via = slices.DeleteFunc(slices.Clone(o.via), func(s uint32) bool { return s == gi })
+	}
 	delete(r.groupI, g.key)
 	delete(r.work.suspects, gi)
 	r.groups[gi] = nil

@@ -43,6 +43,9 @@ func (v *resolver) top(gi uint32) (members []Member, via []uint32) {
 		m, set, plen, _ := v.hop(gi, h)
 		if h.nht != 0 && v.overEntry == 0 {
 			x := v.r.nhts[h.nht]
+			if len(x.groups) == 1 {
+				x.minLen = plen
+			}
 			x.minLen = min(x.minLen, plen)
 		}
 		if set != 0 && !slices.Contains(via, set) {

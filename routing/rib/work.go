@@ -265,7 +265,9 @@ func (r *RIB) evalEntry(ei uint32) {
 	r.work.gen++
 	t.nhts.walk(tracked, func(ni uint32) bool {
 		if x := r.nhts[ni]; x.minLen <= plen {
-			x.minLen = 255
+			// Until its groups are resolved again any covering prefix matters:
+			// others may be resolved by way of them meanwhile.
+			x.minLen = 0
 			for _, gi := range x.groups {
 				r.markDirty(gi)
 			}
