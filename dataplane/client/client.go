@@ -18,8 +18,9 @@ type Options struct {
 	Socket string
 	// Owner of what this client writes, 1 to 31 characters of [a-z0-9-].
 	Owner string
-	// Epoch of this run, larger than that of any run before; see NextEpoch.
-	Epoch uint64
+	// Epoch is asked before each Hello for an epoch larger than any before; see NextEpoch. As each session has its own, whatever
+	// was written in one before, and is not written again in this one, can be swept.
+	Epoch func() (uint64, error)
 	// Version of this program, for the data plane's log.
 	Version string
 	Logger  *slog.Logger
@@ -42,8 +43,10 @@ type Session struct {
 	// Version of the data plane.
 	Version string
 	BootID  uint64
+	// Epoch is the one that this session writes with.
+	Epoch uint64
 	// NewBoot is true if the data plane is another process than in this Client's session before, or there was none before:
-	// everything has to be written to it.
+	// it has nothing of what this one wrote.
 	NewBoot bool
 	// PreviousEpoch is the epoch that was in force for the owner before this Hello; 0 if the data plane knew nothing of it.
 	PreviousEpoch uint64
@@ -72,8 +75,8 @@ func New(o Options) (*Client, error) {
 	if !validOwner(o.Owner) {
 		return nil, fmt.Errorf("data plane client: owner %q is not 1 to 31 characters of [a-z0-9-]", o.Owner)
 	}
-	if o.Epoch == 0 {
-		return nil, errors.New("data plane client: the epoch is 0")
+	if o.Epoch == nil {
+		return nil, errors.New("data plane client: no epoch given")
 	}
 	setDefault(&o.CallTimeout, 30*time.Second)
 	setDefault(&o.KeepAlive, 5*time.Second)
@@ -102,9 +105,6 @@ func validOwner(s string) bool {
 	}
 	return true
 }
-
-// Epoch is the epoch this client writes with.
-func (c *Client) Epoch() uint64 { return c.opt.Epoch }
 
 // Run keeps the connection until ctx ends, and returns its cause then.
 func (c *Client) Run(ctx context.Context) error {
@@ -153,8 +153,12 @@ func (c *Client) serve(ctx context.Context) error {
 	k := newConn(nc, c.opt.CallTimeout)
 	defer k.wait()
 	defer k.close(ErrDisconnected)
+	epoch, err := c.opt.Epoch()
+	if err != nil {
+		return err
+	}
 	m, err := k.call(dialCtx, &pb.Request{Op: &pb.Request_Hello{Hello: &pb.Hello{
-		Owner: c.opt.Owner, Epoch: c.opt.Epoch, ClientVersion: c.opt.Version,
+		Owner: c.opt.Owner, Epoch: epoch, ClientVersion: c.opt.Version,
 	}}})
 	if err != nil {
 		return fmt.Errorf("hello: %w", err)
@@ -163,21 +167,21 @@ func (c *Client) serve(ctx context.Context) error {
 	if h == nil {
 		return fmt.Errorf("hello: %w: answered with %T", ErrProtocol, m.GetResult())
 	}
-	return c.hold(ctx, k, h)
+	return c.hold(ctx, k, h, epoch)
 }
 
 // hold serves a connection that said Hello.
-func (c *Client) hold(ctx context.Context, k *conn, h *pb.HelloResult) error {
+func (c *Client) hold(ctx context.Context, k *conn, h *pb.HelloResult, epoch uint64) error {
 	c.mu.Lock()
 	s := Session{
-		Version: h.GetVersion(), BootID: h.GetBootId(), PreviousEpoch: h.GetPreviousEpoch(), Since: time.Now(),
+		Version: h.GetVersion(), BootID: h.GetBootId(), Epoch: epoch, PreviousEpoch: h.GetPreviousEpoch(), Since: time.Now(),
 		NewBoot: c.session.Since.IsZero() || c.session.BootID != h.GetBootId(),
 	}
 	c.session, c.cur, c.lastErr = s, k, nil
 	close(c.up)
 	c.mu.Unlock()
 	c.log.Info("data plane connected", "version", s.Version, "boot_id", s.BootID, "new_boot", s.NewBoot,
-		"previous_epoch", s.PreviousEpoch, "epoch", c.opt.Epoch)
+		"previous_epoch", s.PreviousEpoch, "epoch", s.Epoch)
 
 	sessionCtx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup

@@ -32,7 +32,7 @@ func start(t *testing.T, edit func(*client.Options)) (*clienttest.Server, *clien
 
 func run(t *testing.T, sock string, edit func(*client.Options)) *client.Client {
 	t.Helper()
-	o := client.Options{Socket: sock, Owner: "vnf", Epoch: 5, BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond}
+	o := client.Options{Socket: sock, Owner: "vnf", Epoch: epochs(5), BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond}
 	if edit != nil {
 		edit(&o)
 	}
@@ -57,6 +57,13 @@ func run(t *testing.T, sock string, edit func(*client.Options)) *client.Client {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// epochs counts from n on.
+func epochs(n uint64) func() (uint64, error) {
+	next := atomic.Uint64{}
+	next.Store(n - 1)
+	return func() (uint64, error) { return next.Add(1), nil }
 }
 
 func ctx5(t *testing.T) context.Context {
@@ -142,7 +149,7 @@ func TestReconnectAndNewBoot(t *testing.T) {
 	if !sessions[0].NewBoot || sessions[0].PreviousEpoch != 0 {
 		t.Errorf("first: %+v", sessions[0])
 	}
-	if sessions[1].NewBoot || sessions[1].PreviousEpoch != 5 {
+	if sessions[1].NewBoot || sessions[1].PreviousEpoch != 5 || sessions[1].Epoch != 6 {
 		t.Errorf("same boot: %+v", sessions[1])
 	}
 	if !sessions[2].NewBoot || sessions[2].BootID != 12 {
@@ -224,7 +231,7 @@ func TestLateAnswerIsIgnored(t *testing.T) {
 }
 
 func TestNotThere(t *testing.T) {
-	c, err := client.New(client.Options{Socket: filepath.Join(t.TempDir(), "none"), Owner: "vnf", Epoch: 1})
+	c, err := client.New(client.Options{Socket: filepath.Join(t.TempDir(), "none"), Owner: "vnf", Epoch: epochs(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +244,7 @@ func TestNotThere(t *testing.T) {
 	if err := c.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	for _, o := range []client.Options{{Owner: "vnf", Epoch: 1}, {Socket: "x", Owner: "V", Epoch: 1}, {Socket: "x", Owner: "vnf"}} {
+	for _, o := range []client.Options{{Owner: "vnf", Epoch: epochs(1)}, {Socket: "x", Owner: "V", Epoch: epochs(1)}, {Socket: "x", Owner: "vnf"}} {
 		if _, err := client.New(o); err == nil {
 			t.Errorf("%+v was taken", o)
 		}
@@ -263,7 +270,7 @@ func TestGarbageFromTheOtherSide(t *testing.T) {
 				_ = nc.Close()
 			}
 		}()
-		c, err := client.New(client.Options{Socket: sock, Owner: "vnf", Epoch: 1, BackoffMin: time.Millisecond, BackoffMax: time.Millisecond})
+		c, err := client.New(client.Options{Socket: sock, Owner: "vnf", Epoch: epochs(1), BackoffMin: time.Millisecond, BackoffMax: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

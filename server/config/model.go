@@ -33,19 +33,13 @@ type System struct {
 	LogLevel LogLevel `cfg:"log-level"`
 	// MetricsListen is the address of /metrics, host:port; default 127.0.0.1:9273; "none" for no listener.
 	MetricsListen string `cfg:"metrics-listen"`
-	// GRPCListen is the address of the gRPC services, host:port; default [::]:9339.
-	GRPCListen string    `cfg:"grpc-listen"`
-	TLS        TLS       `cfg:"tls"`
-	Dataplane  Dataplane `cfg:"dataplane"`
-}
-
-// TLS names the files of the gRPC listener, PEM. Where nothing is set, the first start makes a CA and certificates of its own in
-// the state directory.
-type TLS struct {
-	Certificate string `cfg:"certificate"`
-	Key         string `cfg:"key"`
-	// ClientCA signs the certificates that clients have to show.
-	ClientCA string `cfg:"client-ca"`
+	// GRPCListen is the address of the gRPC services, host:port; default [::]:9339; "none" for
+	// the unix socket only.
+	GRPCListen string `cfg:"grpc-listen"`
+	// PKIDirectory holds ca.pem, server.pem and server-key.pem; default: "pki" in the state directory, where the first start makes
+	// an authority of its own.
+	PKIDirectory string    `cfg:"pki-directory"`
+	Dataplane    Dataplane `cfg:"dataplane"`
 }
 
 // LogLevel is how much is logged.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -130,9 +131,11 @@ func (v *validator) system() {
 	if s.MetricsListen != "none" {
 		v.hostPort("system.metrics-listen", s.MetricsListen)
 	}
-	v.hostPort("system.grpc-listen", s.GRPCListen)
-	if (s.TLS.Certificate == "") != (s.TLS.Key == "") {
-		v.errs.addf("system.tls", "certificate and key go together")
+	if s.GRPCListen != "none" {
+		v.hostPort("system.grpc-listen", s.GRPCListen)
+	}
+	if d := s.PKIDirectory; d != "" && !filepath.IsAbs(d) {
+		v.errs.addf("system.pki-directory", "%s is not an absolute path", show(d))
 	}
 	d := &s.Dataplane
 	const p = "system.dataplane."
