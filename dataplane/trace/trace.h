@@ -8,6 +8,7 @@
 #ifndef MILLRACE_TRACE_H
 #define MILLRACE_TRACE_H
 
+#include "../core/addr.h"
 #include "../core/error.h"
 #include "../core/worker.h"
 
