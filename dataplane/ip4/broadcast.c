@@ -4,10 +4,10 @@
  * came by the link itself; sent on the link if the box made it; never routed from one link to
  * another (RFC 2644).
  */
-#include "../core/node.h"
 #include "../core/worker.h"
 #include "../fib/nexthop.h"
 #include "../iface/iface.h"
+#include "each.h"
 #include "l2cast.h"
 #include "parse.h"
 
@@ -49,12 +49,7 @@ static uint16_t broadcast_edge(struct rte_mbuf *m)
 static uint16_t ip4_broadcast(struct rte_graph *graph, struct rte_node *node, void **objs,
 			      uint16_t n)
 {
-	uint16_t edge[n];
-
-	for (uint16_t i = 0; i < n; i++)
-		edge[i] = broadcast_edge(objs[i]);
-	node_dispatch(graph, node, objs, edge, n);
-	return n;
+	return node_each(graph, node, objs, n, broadcast_edge);
 }
 
 static struct rte_node_register ip4_broadcast_node = {

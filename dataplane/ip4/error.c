@@ -227,8 +227,9 @@ static uint16_t cause(const struct mb_meta *meta)
 static uint16_t ip4_error(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	const uint64_t now = rte_rdtsc();
-	uint16_t edge[n];
+	uint16_t edge[n + 1];
 
+	edge[0] = 0;
 	for (uint16_t i = 0; i < n; i++) {
 		struct mb_meta *meta = mb_meta(objs[i]);
 

@@ -8,9 +8,9 @@
 
 #include <rte_cycles.h>
 
-#include "../core/node.h"
 #include "../core/worker.h"
 #include "../iface/iface.h"
+#include "each.h"
 #include "icmp.h"
 #include "parse.h"
 
@@ -41,7 +41,7 @@ bool icmp_echo_allow(uint16_t iface, uint64_t now)
 }
 
 /* RFC 1122 section 3.2.2.6, RFC 1812 section 4.3.3.6: turns the request into the reply. */
-static uint16_t echo_reply(struct rte_mbuf *m, struct rte_ipv4_hdr *ip, uint8_t *icmp, uint64_t now)
+static uint16_t echo_reply(struct rte_mbuf *m, struct rte_ipv4_hdr *ip, uint8_t *icmp)
 {
 	struct mb_meta *meta = mb_meta(m);
 	const struct iface *in = ifaces[meta->iface];
@@ -57,7 +57,7 @@ static uint16_t echo_reply(struct rte_mbuf *m, struct rte_ipv4_hdr *ip, uint8_t 
 			if (v->v4[i].mask != UINT32_MAX && src == (v->v4[i].addr | ~v->v4[i].mask))
 				return EDGE_SOURCE;
 	}
-	if (!icmp_echo_allow(meta->iface, now))
+	if (!icmp_echo_allow(meta->iface, rte_rdtsc()))
 		return EDGE_RATE;
 
 	memcpy(&cksum, icmp + 2, sizeof(cksum));
@@ -82,7 +82,7 @@ static uint16_t echo_reply(struct rte_mbuf *m, struct rte_ipv4_hdr *ip, uint8_t 
 	return EDGE_OUTPUT;
 }
 
-static uint16_t classify(struct rte_mbuf *m, uint64_t now)
+static uint16_t classify(struct rte_mbuf *m)
 {
 	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
 	const uint32_t hlen = rte_ipv4_hdr_len(ip);
@@ -100,7 +100,7 @@ static uint16_t classify(struct rte_mbuf *m, uint64_t now)
 		/* The kernel knows how to answer one with options. */
 		if (icmp[1] != 0 || hlen != sizeof(*ip))
 			return EDGE_PUNT;
-		return echo_reply(m, ip, icmp, now);
+		return echo_reply(m, ip, icmp);
 	case ICMP4_ECHO_REPLY:
 	case ICMP4_UNREACHABLE:
 	case ICMP4_SOURCE_QUENCH:
@@ -118,13 +118,7 @@ static uint16_t classify(struct rte_mbuf *m, uint64_t now)
 
 static uint16_t icmp4_input(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
-	const uint64_t now = rte_rdtsc();
-	uint16_t edge[n];
-
-	for (uint16_t i = 0; i < n; i++)
-		edge[i] = classify(objs[i], now);
-	node_dispatch(graph, node, objs, edge, n);
-	return n;
+	return node_each(graph, node, objs, n, classify);
 }
 
 static struct rte_node_register icmp4_input_node = {

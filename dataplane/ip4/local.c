@@ -6,8 +6,8 @@
  */
 #include <netinet/in.h>
 
-#include "../core/node.h"
 #include "../core/worker.h"
+#include "each.h"
 #include "parse.h"
 
 enum {
@@ -43,12 +43,7 @@ static uint16_t local_edge(struct rte_mbuf *m)
 
 static uint16_t ip4_local(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
-	uint16_t edge[n];
-
-	for (uint16_t i = 0; i < n; i++)
-		edge[i] = local_edge(objs[i]);
-	node_dispatch(graph, node, objs, edge, n);
-	return n;
+	return node_each(graph, node, objs, n, local_edge);
 }
 
 static struct rte_node_register ip4_local_node = {
@@ -77,25 +72,22 @@ enum {
 	MCAST_MAX,
 };
 
+static uint16_t multicast_edge(struct rte_mbuf *m)
+{
+	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, const struct rte_ipv4_hdr *);
+	const uint32_t dst = rte_be_to_cpu_32(ip->dst_addr);
+
+	if ((dst & 0xffffff00) == 0xe0000000)
+		return MCAST_PUNT;
+	if (dst == UINT32_MAX)
+		return ip->next_proto_id == IPPROTO_UDP ? MCAST_PUNT : MCAST_BROADCAST;
+	return MCAST_DROP;
+}
+
 static uint16_t ip4_local_multicast(struct rte_graph *graph, struct rte_node *node, void **objs,
 				    uint16_t n)
 {
-	uint16_t edge[n];
-
-	for (uint16_t i = 0; i < n; i++) {
-		const struct rte_ipv4_hdr *ip =
-			rte_pktmbuf_mtod((struct rte_mbuf *)objs[i], const struct rte_ipv4_hdr *);
-		const uint32_t dst = rte_be_to_cpu_32(ip->dst_addr);
-
-		if ((dst & 0xffffff00) == 0xe0000000)
-			edge[i] = MCAST_PUNT;
-		else if (dst == UINT32_MAX)
-			edge[i] = ip->next_proto_id == IPPROTO_UDP ? MCAST_PUNT : MCAST_BROADCAST;
-		else
-			edge[i] = MCAST_DROP;
-	}
-	node_dispatch(graph, node, objs, edge, n);
-	return n;
+	return node_each(graph, node, objs, n, multicast_edge);
 }
 
 static struct rte_node_register ip4_local_multicast_node = {

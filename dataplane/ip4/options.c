@@ -4,8 +4,8 @@
  * section 5.2.4, RFC 7126). Every option is parsed; source routes are refused, all others forwarded
  * as they are.
  */
-#include "../core/node.h"
 #include "../core/worker.h"
+#include "each.h"
 #include "parse.h"
 
 enum {
@@ -46,12 +46,7 @@ static uint16_t options_edge(struct rte_mbuf *m)
 
 static uint16_t ip4_options(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
-	uint16_t edge[n];
-
-	for (uint16_t i = 0; i < n; i++)
-		edge[i] = options_edge(objs[i]);
-	node_dispatch(graph, node, objs, edge, n);
-	return n;
+	return node_each(graph, node, objs, n, options_edge);
 }
 
 static struct rte_node_register ip4_options_node = {

@@ -187,8 +187,9 @@ static uint16_t cause(const struct mb_meta *meta)
 static uint16_t ip6_error(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	const uint64_t now = rte_rdtsc();
-	uint16_t edge[n];
+	uint16_t edge[n + 1];
 
+	edge[0] = 0;
 	for (uint16_t i = 0; i < n; i++) {
 		edge[i] = cause(mb_meta(objs[i]));
 		send_error(graph, node, objs[i], now);

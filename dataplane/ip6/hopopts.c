@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ip6-hopopts: packets with a hop-by-hop options header, which is parsed before they are looked up
  * (RFC 8200 section 4.2, 4.3). */
-#include "../core/node.h"
 #include "../core/worker.h"
+#include "../ip4/each.h"
 #include "parse.h"
 
 enum {
@@ -46,12 +46,7 @@ static uint16_t hopopts_edge(struct rte_mbuf *m)
 
 static uint16_t ip6_hopopts(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
-	uint16_t edge[n];
-
-	for (uint16_t i = 0; i < n; i++)
-		edge[i] = hopopts_edge(objs[i]);
-	node_dispatch(graph, node, objs, edge, n);
-	return n;
+	return node_each(graph, node, objs, n, hopopts_edge);
 }
 
 static struct rte_node_register ip6_hopopts_node = {

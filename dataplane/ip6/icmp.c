@@ -8,9 +8,9 @@
 
 #include <rte_cycles.h>
 
-#include "../core/node.h"
 #include "../core/worker.h"
 #include "../iface/iface.h"
+#include "../ip4/each.h"
 #include "../ip4/icmp.h"
 #include "../ip4/parse.h"
 #include "parse.h"
@@ -28,7 +28,7 @@ enum {
 };
 
 /* RFC 4443 section 4.2: turns the request into the reply. */
-static uint16_t echo_reply(struct rte_mbuf *m, struct rte_ipv6_hdr *ip, uint8_t *icmp, uint64_t now)
+static uint16_t echo_reply(struct rte_mbuf *m, struct rte_ipv6_hdr *ip, uint8_t *icmp)
 {
 	struct mb_meta *meta = mb_meta(m);
 	const struct iface *in = ifaces[meta->iface % IFACE_MAX];
@@ -39,7 +39,7 @@ static uint16_t echo_reply(struct rte_mbuf *m, struct rte_ipv6_hdr *ip, uint8_t 
 
 	if (meta->flags & (MB_L2_BCAST | MB_L2_MCAST) || src[0] == 0xff || ip6_is_martian(src))
 		return EDGE_SOURCE;
-	if (!icmp_echo_allow(meta->iface, now))
+	if (!icmp_echo_allow(meta->iface, rte_rdtsc()))
 		return EDGE_RATE;
 
 	/* The sum does not see which of the addresses comes first. */
@@ -80,7 +80,7 @@ static bool checksum_ok(const struct rte_mbuf *m, const struct rte_ipv6_hdr *ip,
 	return sum == 0xffff;
 }
 
-static uint16_t classify(struct rte_mbuf *m, uint64_t now)
+static uint16_t classify(struct rte_mbuf *m)
 {
 	struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv6_hdr *);
 	/* ip6-local found the header there and the packet as long as it says. */
@@ -100,19 +100,13 @@ static uint16_t classify(struct rte_mbuf *m, uint64_t now)
 		return EDGE_PING;
 	/* The kernel answers those to a group, or with extension headers. */
 	if (type == ICMP6_ECHO && icmp[1] == 0 && off == IP6_HDR_LEN && ip6_dst(ip)[0] != 0xff)
-		return echo_reply(m, ip, icmp, now);
+		return echo_reply(m, ip, icmp);
 	return EDGE_PUNT;
 }
 
 static uint16_t icmp6_input(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
-	const uint64_t now = rte_rdtsc();
-	uint16_t edge[n];
-
-	for (uint16_t i = 0; i < n; i++)
-		edge[i] = classify(objs[i], now);
-	node_dispatch(graph, node, objs, edge, n);
-	return n;
+	return node_each(graph, node, objs, n, classify);
 }
 
 static struct rte_node_register icmp6_input_node = {

@@ -105,8 +105,9 @@ static uint16_t ip6_input(struct rte_graph *graph, struct rte_node *node, void *
 {
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
 	struct ip6_bytes dst[RTE_GRAPH_BURST_SIZE];
-	uint16_t edge[n];
+	uint16_t edge[n + 1];
 
+	edge[0] = 0;
 	for (uint16_t done = 0; done < n;) {
 		const uint16_t part = RTE_MIN(n - done, RTE_GRAPH_BURST_SIZE);
 		struct rte_mbuf **p = &pkts[done];
@@ -202,8 +203,9 @@ static bool path_back(uint16_t vrf, const uint8_t *src, const struct iface *i)
 static uint16_t ip6_urpf_process(struct rte_graph *graph, struct rte_node *node, void **objs,
 				 uint16_t n)
 {
-	uint16_t edge[n];
+	uint16_t edge[n + 1];
 
+	edge[0] = 0;
 	for (uint16_t k = 0; k < n; k++) {
 		struct rte_mbuf *m = objs[k];
 		const struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod(m, const struct rte_ipv6_hdr *);

@@ -5,8 +5,8 @@
  */
 #include <netinet/in.h>
 
-#include "../core/node.h"
 #include "../core/worker.h"
+#include "../ip4/each.h"
 #include "../ip4/parse.h"
 #include "parse.h"
 
@@ -70,12 +70,7 @@ static uint16_t local_edge(struct rte_mbuf *m)
 
 static uint16_t ip6_local(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
-	uint16_t edge[n];
-
-	for (uint16_t i = 0; i < n; i++)
-		edge[i] = local_edge(objs[i]);
-	node_dispatch(graph, node, objs, edge, n);
-	return n;
+	return node_each(graph, node, objs, n, local_edge);
 }
 
 static struct rte_node_register ip6_local_node = {

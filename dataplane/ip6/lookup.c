@@ -120,8 +120,9 @@ static void lookup_rest(struct rte_mbuf **pkts, const struct ip6_bytes *dst, uin
 static uint16_t ip6_lookup(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
-	uint16_t edge[n];
+	uint16_t edge[n + 1];
 
+	edge[0] = 0;
 	for (uint16_t done = 0; done < n;) {
 		const uint16_t part = RTE_MIN(n - done, RTE_GRAPH_BURST_SIZE);
 		struct ip6_bytes dst[RTE_GRAPH_BURST_SIZE];
@@ -182,8 +183,9 @@ static uint16_t output_scope(struct rte_mbuf *m, struct mb_meta *meta, const uin
 static uint16_t ip6_output(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
-	uint16_t edge[n];
+	uint16_t edge[n + 1];
 
+	edge[0] = 0;
 	for (uint16_t done = 0; done < n;) {
 		const uint16_t part = RTE_MIN(n - done, RTE_GRAPH_BURST_SIZE);
 		struct ip6_bytes dst[RTE_GRAPH_BURST_SIZE];

@@ -10,12 +10,11 @@ void ip6_own_rebuild(void)
 	const struct iface *i;
 
 	iface_foreach (i) {
-		const struct iface_addr_view *v = i->view;
+		for (unsigned int k = 0; k < i->n_addrs; k++) {
+			uint32_t h = ip6_own_hash(i->addrs[k].addr.b);
 
-		for (unsigned int k = 0; v != NULL && k < v->n6; k++) {
-			uint32_t h = ip6_own_hash(v->v6[k].addr);
-
-			fresh[h >> 6] |= 1ull << (h & 63);
+			if (i->addrs[k].addr.len == 16)
+				fresh[h >> 6] |= 1ull << (h & 63);
 		}
 	}
 	/* Word by word: workers read it all the time. */

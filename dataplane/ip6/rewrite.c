@@ -66,8 +66,9 @@ static uint16_t ip6_rewrite(struct rte_graph *graph, struct rte_node *node, void
 	struct worker *w = worker_self;
 	uint64_t packets = 0, octets = 0;
 	uint32_t run = 0;
-	uint16_t edge[n];
+	uint16_t edge[n + 1];
 
+	edge[0] = 0;
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 		struct mb_meta *meta = mb_meta(m);
