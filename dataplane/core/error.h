@@ -24,7 +24,8 @@ enum dp_code {
 
 struct dp_error {
 	enum dp_code code;
-	/* Name of the field within the object, for example "prefix_len"; the seam puts the path before it. */
+	/* Name of the field within the object, for example "prefix_len"; the seam puts the path
+	 * before it. */
 	char field[48];
 	char message[200];
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control thread's event loop: file descriptors, periodic work, and what is to be done before sleeping. */
+/* The control thread's event loop: file descriptors, periodic work, and what is to be done before
+ * sleeping. */
 #ifndef MILLRACE_CORE_LOOP_H
 #define MILLRACE_CORE_LOOP_H
 
@@ -11,7 +12,8 @@ typedef void (*loop_tick_fn)(uint64_t now_ns, void *arg);
 /* Returns true if there is more to do at once. */
 typedef bool (*loop_poll_fn)(void *arg);
 
-/* Events are EPOLLIN etc. The handler may remove itself or others. Returns 0 or a negative errno. */
+/* Events are EPOLLIN etc. The handler may remove itself or others. Returns 0 or a negative errno.
+ */
 int loop_fd_add(int fd, uint32_t events, loop_fd_fn fn, void *arg);
 int loop_fd_mod(int fd, uint32_t events);
 void loop_fd_del(int fd);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the nodes know of a packet besides its bytes: 16 bytes in the mbuf's dynamic fields, at a fixed offset reserved by
- * mb_meta_register() before any device is probed.
+ * What the nodes know of a packet besides its bytes: 16 bytes in the mbuf's dynamic fields, at a
+ * fixed offset reserved by mb_meta_register() before any device is probed.
  *
- * From eth-input on, and until a rewrite node, the data pointer of the mbuf is at the IP (or ARP) header; m->l2_len tells how many bytes of
- * Ethernet (and 802.1Q) header lie before it, so that they can be put back with mb_l2_restore().
+ * From eth-input on, and until a rewrite node, the data pointer of the mbuf is at the IP (or ARP)
+ * header; m->l2_len tells how many bytes of Ethernet (and 802.1Q) header lie before it, so that
+ * they can be put back with mb_l2_restore().
  */
 #ifndef MILLRACE_CORE_MBUF_H
 #define MILLRACE_CORE_MBUF_H
@@ -12,10 +13,12 @@
 #include <rte_mbuf.h>
 
 enum mb_flags {
-	/* The frame's destination was a broadcast or multicast MAC: no ICMP error is ever sent about it. */
+	/* The frame's destination was a broadcast or multicast MAC: no ICMP error is ever sent
+	   about it. */
 	MB_L2_BCAST = 1 << 0,
 	MB_L2_MCAST = 1 << 1,
-	/* Made by the box itself (the kernel or the control thread): no TTL decrement, no ICMP errors back. */
+	/* Made by the box itself (the kernel or the control thread): no TTL decrement, no ICMP
+	   errors back. */
 	MB_HOST = 1 << 2,
 	/* Selected by a running trace. */
 	MB_TRACED = 1 << 3,
@@ -28,7 +31,8 @@ enum mb_flags {
 };
 
 struct mb_meta {
-	/* Ingress interface (struct iface id); IFACE_NONE for packets of the box itself without one. */
+	/* Ingress interface (struct iface id); IFACE_NONE for packets of the box itself without
+	 * one. */
 	uint16_t iface;
 	/* Network instance in which the destination is (or was) looked up. */
 	uint16_t vrf;
@@ -37,7 +41,8 @@ struct mb_meta {
 	/* Bytes of L2 header that were before the data pointer at eth-input. */
 	uint8_t l2_len;
 	uint8_t flags;
-	/* Control-input: edge to leave by (enum inject_to). ICMP error nodes: type and code to send. */
+	/* Control-input: edge to leave by (enum inject_to). ICMP error nodes: type and code to
+	 * send. */
 	uint8_t arg0;
 	uint8_t arg1;
 	/* ICMP: MTU to report or pointer. Trace: sequence number of the record. */
@@ -54,7 +59,8 @@ static inline struct mb_meta *mb_meta(struct rte_mbuf *m)
 	return (struct mb_meta *)((char *)m + MB_META_OFFSET);
 }
 
-/* Reserves the dynamic field. Call after rte_eal_init() with no devices probed. Returns 0 or a negative errno. */
+/* Reserves the dynamic field. Call after rte_eal_init() with no devices probed. Returns 0 or a
+ * negative errno. */
 int mb_meta_register(void);
 
 /* Moves the data pointer back to the start of the frame as it was received. */

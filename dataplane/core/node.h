@@ -2,8 +2,9 @@
 /*
  * What every graph node is made with: the way packets leave a node, and the drop nodes.
  *
- * A node's process function computes the edge of each packet into an array and hands the whole vector to node_dispatch(),
- * which moves the stream in one go when all packets take the same edge (the usual case) and in runs otherwise.
+ * A node's process function computes the edge of each packet into an array and hands the whole
+ * vector to node_dispatch(), which moves the stream in one go when all packets take the same edge
+ * (the usual case) and in runs otherwise.
  */
 #ifndef MILLRACE_CORE_NODE_H
 #define MILLRACE_CORE_NODE_H
@@ -22,7 +23,7 @@ static __rte_always_inline void node_dispatch(struct rte_graph *graph, struct rt
 	for (i = 1; i < n; i++)
 		diff |= edge[i] ^ edge[0];
 	if (likely(diff == 0)) {
-		if (likely(objs == node->objs))
+		if (likely(objs == node->objs && n == node->idx))
 			rte_node_next_stream_move(graph, node, edge[0]);
 		else
 			rte_node_enqueue(graph, node, edge[0], objs, n);
@@ -37,9 +38,9 @@ static __rte_always_inline void node_dispatch(struct rte_graph *graph, struct rt
 }
 
 /*
- * A drop node: frees its packets; the graph's own statistics count them. The reason is the node's name without "drop-".
- * Use DROP_NODE(ip4_bad_checksum, "ip4-bad-checksum", "header checksum is wrong") in the feature's file and
- * "drop-ip4-bad-checksum" as the name of an edge.
+ * A drop node: frees its packets; the graph's own statistics count them. The reason is the node's
+ * name without "drop-". Use DROP_NODE(ip4_bad_checksum, "ip4-bad-checksum", "header checksum is
+ * wrong") in the feature's file and "drop-ip4-bad-checksum" as the name of an edge.
  */
 struct drop_reason {
 	const char *name;
@@ -67,8 +68,8 @@ uint16_t drop_process(struct rte_graph *graph, struct rte_node *node, void **obj
 	RTE_NODE_REGISTER(drop_node_##sym)
 
 /*
- * Counts `n` control-side drops (a neighbour's queue that overflowed, a punted packet nobody took) under a reason that has
- * no node, so that they show up in the same list. Control thread only.
+ * Counts `n` control-side drops (a neighbour's queue that overflowed, a punted packet nobody took)
+ * under a reason that has no node, so that they show up in the same list. Control thread only.
  */
 struct drop_counter {
 	struct drop_reason reason;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workers: one lcore and one graph each, nothing shared. The control thread talks to a worker only through rings and through tables read under RCU.
+ * Workers: one lcore and one graph each, nothing shared. The control thread talks to a worker only
+ * through rings and through tables read under RCU.
  */
 #ifndef MILLRACE_CORE_WORKER_H
 #define MILLRACE_CORE_WORKER_H
@@ -22,7 +23,8 @@ struct worker_rxq {
 	int wake_fd;
 	/* The fd is an interrupt of the device, to be armed before sleeping. */
 	bool intr;
-	/* Spread over the workers by software: the device has fewer queues than there are workers. */
+	/* Spread over the workers by software: the device has fewer queues than there are workers.
+	 */
 	bool dispatch;
 };
 
@@ -87,7 +89,8 @@ struct worker {
 	rte_graph_t graph_id;
 	/* RCU: replaced as a whole by the control thread. */
 	struct worker_rxqs *rxqs;
-	/* Transmit queue per port, or UINT16_MAX: then the packet goes to the worker in tx_owner. */
+	/* Transmit queue per port, or UINT16_MAX: then the packet goes to the worker in tx_owner.
+	 */
 	uint16_t txq[RTE_MAX_ETHPORTS];
 	uint8_t tx_owner[RTE_MAX_ETHPORTS];
 	/* Packets from the control thread (meta.arg0 says where to, enum inject_to). */
@@ -128,32 +131,36 @@ extern __thread struct worker *worker_self;
 /* Readers are the workers (thread id = worker id). */
 extern struct rte_rcu_qsbr *dp_rcu;
 
-/* Waits until every worker has let go of what was unpublished before the call. Control thread only. */
+/* Waits until every worker has let go of what was unpublished before the call. Control thread only.
+ */
 void dp_rcu_synchronize(void);
 
 /* Where control-input sends an injected packet. */
 enum inject_to {
-	/* A whole frame; m->port is the port to leave by, meta.iface the interface it is counted on. */
+	/* A whole frame; m->port is the port to leave by, meta.iface the interface it is counted
+	   on. */
 	INJECT_TX = 0,
-	/* Data pointer at an IPv4/IPv6 header; looked up in meta.vrf. meta.flags has MB_HOST for packets made here. */
+	/* Data pointer at an IPv4/IPv6 header; looked up in meta.vrf. meta.flags has MB_HOST for
+	   packets made here. */
 	INJECT_IP4_OUTPUT,
 	INJECT_IP6_OUTPUT,
 	/* Data pointer at the IP header; meta.nh is the next hop. */
 	INJECT_IP4_REWRITE,
 	INJECT_IP6_REWRITE,
-	/* Data pointer at the IP header of the packet an ICMP error is to be made about; arg0 is overwritten from
-	 * the upper bits: see inject_icmp_error(). */
+	/* Data pointer at the IP header of the packet an ICMP error is to be made about; arg0 is
+	 * overwritten from the upper bits: see inject_icmp_error(). */
 	INJECT_IP4_ERROR,
 	INJECT_IP6_ERROR,
 	INJECT_MAX,
 };
 
 /*
- * Hands a packet to a worker. Takes the mbuf in any case; drops and counts it if the ring is full. Control thread only.
- * INJECT_TX packets go to the worker that owns a transmit queue of m->port.
+ * Hands a packet to a worker. Takes the mbuf in any case; drops and counts it if the ring is full.
+ * Control thread only. INJECT_TX packets go to the worker that owns a transmit queue of m->port.
  */
 void worker_inject(struct rte_mbuf *m, enum inject_to to);
-/* An ICMP or ICMPv6 error about m (data pointer at its IP header, meta as from eth-input). mtu is for "too big". */
+/* An ICMP or ICMPv6 error about m (data pointer at its IP header, meta as from eth-input). mtu is
+ * for "too big". */
 void worker_inject_error(struct rte_mbuf *m, bool ipv6, uint8_t type, uint8_t code, uint16_t mtu);
 
 /*
@@ -183,7 +190,8 @@ int workers_create(unsigned int n, const int *cpus, bool poll);
 /* The loop of one worker, for rte_eal_remote_launch(); ends when workers_stop() was called. */
 int worker_main(void *arg);
 void workers_stop(void);
-/* Puts a new list of receive queues in force on a worker; frees the old one after a grace period. */
+/* Puts a new list of receive queues in force on a worker; frees the old one after a grace period.
+ */
 void worker_set_rxqs(struct worker *w, struct worker_rxqs *qs);
 /* The pool all packets come from. */
 extern struct rte_mempool *dp_pool;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Forwarding tables: rte_fib (DIR-24-8) and rte_fib6 (trie) per VRF. The value of an entry is the index of a next-hop group; 0 is "no route".
+ * Forwarding tables: rte_fib (DIR-24-8) and rte_fib6 (trie) per VRF. The value of an entry is the
+ * index of a next-hop group; 0 is "no route".
  *
- * A prefix has up to two routes: one of a client of the seam and one of the data plane itself (connected, local, neighbour, broadcast). Which of
- * them is in force: the data plane's own, except that a client's beats a neighbour's host route.
- * Lookups are for workers and the control thread, changes for the control thread.
+ * A prefix has up to two routes: one of a client of the seam and one of the data plane itself
+ * (connected, local, neighbour, broadcast). Which of them is in force: the data plane's own, except
+ * that a client's beats a neighbour's host route. Lookups are for workers and the control thread,
+ * changes for the control thread.
  */
 #ifndef MILLRACE_FIB_H
 #define MILLRACE_FIB_H
@@ -30,9 +32,6 @@ enum route_origin {
 	ROUTE_BROADCAST = 5,
 };
 
-struct fib4;
-struct fib6;
-
 struct route_info {
 	struct ip_addr prefix;
 	uint8_t plen;
@@ -48,10 +47,12 @@ struct route_info {
 
 struct fib_usage {
 	uint32_t routes, routes_max;
+	/* Second-level tables; for IPv6 DPDK does not tell how many are used: 0. */
 	uint32_t tbl8_used, tbl8_max;
 };
 
-/* A client's route. group is an index (see group.h), not an id. Replaces the one there. The group's reference count is kept by this module. */
+/* A client's route. group is an index (see group.h), not an id. Replaces the one there. The group's
+ * reference count is kept by this module. */
 int fib_route_set(uint16_t vrf, const struct ip_addr *prefix, uint8_t plen, uint32_t group,
 		  struct owner_tag owner, struct dp_error *err);
 int fib_route_delete(uint16_t vrf, const struct ip_addr *prefix, uint8_t plen, uint8_t owner,
@@ -68,12 +69,13 @@ uint32_t fib_lookup(uint16_t vrf, const struct ip_addr *dst);
 bool fib_lookup_route(uint16_t vrf, const struct ip_addr *dst, struct route_info *out);
 
 /*
- * Walks the routes in order of prefix, starting after `after` (NULL: from the beginning); fills up to max, returns how many.
+ * Walks the routes in order of prefix, starting after `after` (NULL: from the beginning); fills up
+ * to max, returns how many.
  */
-unsigned int fib_walk(uint16_t vrf, bool ipv6, const struct route_info *after, struct route_info *out,
-		      unsigned int max);
-/* Deletes up to `budget` client routes of the owner older than the epoch; continues at *cursor. Returns how many
- * were deleted; *done is set at the end of the table. */
+unsigned int fib_walk(uint16_t vrf, bool ipv6, const struct route_info *after,
+		      struct route_info *out, unsigned int max);
+/* Deletes up to `budget` client routes of the owner older than the epoch; continues at *cursor.
+ * Returns how many were deleted; *done is set at the end of the table. */
 struct fib_sweep {
 	uint16_t vrf;
 	bool ipv6;
@@ -84,10 +86,10 @@ unsigned int fib_sweep_step(struct fib_sweep *s, uint8_t owner, uint64_t epoch, 
 			    bool *done);
 void fib_usage(uint16_t vrf, bool ipv6, struct fib_usage *u);
 
-struct fib4 *fib4_create(uint16_t vrf, uint32_t routes, uint32_t tbl8, struct dp_error *err);
-void fib4_free(struct fib4 *f);
-struct fib6 *fib6_create(uint16_t vrf, uint32_t routes, uint32_t tbl8, struct dp_error *err);
-void fib6_free(struct fib6 *f);
+/* Makes or frees the tables of a VRF. Freeing lets go of the groups; call after the VRF is
+ * unpublished. */
+int fib_create(uint16_t vrf, const struct fib_sizes *sizes, struct dp_error *err);
+void fib_free(uint16_t vrf);
 
 /* For the lookup nodes: the rte tables by VRF id; NULL where the VRF does not exist. RCU. */
 extern struct rte_fib *fib4_tables[];

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Next-hop groups: what FIB entries point to. A group of one is a direct reference; a larger one has 64 to 256 buckets that the flow hash
- * selects. When a member dies its buckets, and only they, go to the others.
+ * Next-hop groups: what FIB entries point to. A group of one is a direct reference; a larger one
+ * has 64 to 256 buckets that the flow hash selects. When a member dies its buckets, and only they,
+ * go to the others.
  */
 #ifndef MILLRACE_GROUP_H
 #define MILLRACE_GROUP_H
+
+#include <rte_branch_prediction.h>
 
 #include "nexthop.h"
 
@@ -38,9 +41,11 @@ static __rte_always_inline uint32_t group_select(uint32_t gid, uint32_t hash)
 	return __atomic_load_n(&group_buckets[gid], __ATOMIC_CONSUME)[hash & g.mask];
 }
 
-/* A group of one next hop for the data plane's own routes (shared: one per next hop). 0 if the table is full. */
+/* A group of one next hop for the data plane's own routes (shared: one per next hop). 0 if the
+ * table is full. */
 uint32_t group_of_nexthop(uint32_t nh);
-/* Reference counting by routes. A group of group_of_nexthop() is freed when its count falls to 0. */
+/* Reference counting by routes. A group of group_of_nexthop() is freed when its count falls to 0.
+ */
 void group_ref(uint32_t gid);
 void group_unref(uint32_t gid);
 /* The state of a next hop changed: rewrites the groups it is in. */

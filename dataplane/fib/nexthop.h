@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Next hops as the workers see them: one cache line each, in one table. A neighbour owns one (its rewrite), each interface a few
- * (local delivery, glean, broadcast), and there is one each for blackhole, reject, punt and no-route.
+ * Next hops as the workers see them: one cache line each, in one table. A neighbour owns one (its
+ * rewrite), each interface a few (local delivery, glean, broadcast), and there is one each for
+ * blackhole, reject, punt and no-route.
  *
- * A client's next hop object (by id) is only a reference to one of these, so that a neighbour that changes its MAC or dies is
- * written in one place.
+ * A client's next hop object (by id) is only a reference to one of these, so that a neighbour that
+ * changes its MAC or dies is written in one place.
  */
 #ifndef MILLRACE_NEXTHOP_H
 #define MILLRACE_NEXTHOP_H
@@ -15,15 +16,16 @@
 #include "../core/error.h"
 
 /*
- * What to do with a packet that was looked up: the edges of ip4-lookup and ip6-lookup, in this order in both, and those of every
- * node that looks up.
+ * What to do with a packet that was looked up: the edges of ip4-lookup and ip6-lookup, in this
+ * order in both, and those of every node that looks up.
  */
 enum nh_action {
 	NH_NO_ROUTE = 0,
 	NH_REWRITE,
 	/* An address of the box. */
 	NH_LOCAL,
-	/* A destination on a connected prefix that has no neighbour entry yet: to the control thread. */
+	/* A destination on a connected prefix that has no neighbour entry yet: to the control
+	   thread. */
 	NH_GLEAN,
 	/* The neighbour is not resolved: to the control thread, which queues it. */
 	NH_UNRESOLVED,
@@ -41,8 +43,8 @@ enum nh_action {
 
 /* The data plane's line. */
 struct nexthop {
-	/* The last 16 bytes of the L2 header, ending right before the IP header; the first 2 of an 18-byte one are in l2_head.
-	 * The EtherType in it is IPv4's; ip6-rewrite writes its own. */
+	/* The last 16 bytes of the L2 header, ending right before the IP header; the first 2 of an
+	 * 18-byte one are in l2_head. The EtherType in it is IPv4's; ip6-rewrite writes its own. */
 	uint8_t l2[16];
 	uint8_t l2_head[2];
 	uint8_t l2_len;
@@ -66,12 +68,13 @@ extern uint32_t nexthops_max;
 /* The fixed ones. */
 extern uint32_t nh_blackhole, nh_reject, nh_punt, nh_down;
 
-/* Takes an index (all zero, action NH_NO_ROUTE). 0 when the table is full (TABLE_FULL event raised). */
+/* Takes an index (all zero, action NH_NO_ROUTE). 0 when the table is full (TABLE_FULL event
+ * raised). */
 uint32_t nexthop_alloc(void);
 /* Frees it after a grace period. */
 void nexthop_free(uint32_t nh);
-/* Writes the line so that workers never see a mix that matters: action goes last (or first to NH_UNRESOLVED), and
- * then tells the groups that contain it. */
+/* Writes the line so that workers never see a mix that matters: action goes last (or first to
+ * NH_UNRESOLVED), and then tells the groups that contain it. */
 void nexthop_write(uint32_t nh, const struct nexthop *value);
 /* Fills l2, l2_head and l2_len from the interface's MAC, VLAN and the neighbour's MAC. */
 struct iface;

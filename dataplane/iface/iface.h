@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Interfaces: ports, 802.1Q sub-interfaces and loopbacks, and their addresses. The control thread writes; workers read the fields of
- * the first part and the published arrays under RCU.
+ * Interfaces: ports, 802.1Q sub-interfaces and loopbacks, and their addresses. The control thread
+ * writes; workers read the fields of the first part and the published arrays under RCU.
  */
 #ifndef MILLRACE_IFACE_H
 #define MILLRACE_IFACE_H
@@ -65,12 +65,12 @@ struct iface_addr_view {
 	struct {
 		uint32_t addr;
 		uint32_t mask;
-	} *v4;
+	} * v4;
 	/* Link-local first. */
 	struct {
 		uint8_t addr[16];
 		uint8_t plen;
-	} *v6;
+	} * v6;
 };
 
 struct tap;
@@ -106,7 +106,8 @@ struct iface {
 	struct iface_stats *stats_base;
 	struct tap *tap;
 	struct ra_state *ra;
-	/* Special next hops of this interface, made by nexthop.c: local delivery, glean, subnet broadcast. */
+	/* Special next hops of this interface, made by nexthop.c: local delivery, glean, subnet
+	 * broadcast. */
 	uint32_t nh_local;
 	uint32_t nh_glean;
 	uint32_t nh_bcast;
@@ -142,25 +143,30 @@ struct iface *iface_find(const char *name);
 
 /* Makes the interface or changes what differs. 0, or -1 with *err filled and nothing changed. */
 int iface_set(const struct iface_config *c, struct dp_error *err);
-/* Deletes it with its addresses, neighbours and sub-interface-free port. DP_IN_USE while sub-interfaces or next hops refer to it. */
+/* Deletes it with its addresses, neighbours and sub-interface-free port. DP_IN_USE while
+ * sub-interfaces or next hops refer to it. */
 int iface_delete(struct iface *i, struct dp_error *err);
 /* The configuration as it is in force. */
 void iface_get_config(const struct iface *i, struct iface_config *c);
 
 /* Adds an address (or takes ownership of one that exists with the same plen). */
-int iface_addr_set(struct iface *i, const struct ip_addr *addr, uint8_t plen, struct owner_tag owner,
-		   struct dp_error *err);
+int iface_addr_set(struct iface *i, const struct ip_addr *addr, uint8_t plen,
+		   struct owner_tag owner, struct dp_error *err);
 int iface_addr_delete(struct iface *i, const struct ip_addr *addr, struct dp_error *err);
 struct iface_addr *iface_addr_find(struct iface *i, const struct ip_addr *addr);
-/* True if addr is an address of the box in this VRF (preferred or tentative); *found is its interface. */
+/* True if addr is an address of the box in this VRF (preferred or tentative); *found is its
+ * interface. */
 bool iface_addr_is_local(uint16_t vrf, const struct ip_addr *addr, struct iface **found);
-/* The neighbour code calls this when DAD has ended; publishes the view, adds or removes the local route, tells the TAP and the subscribers. */
+/* The neighbour code calls this when DAD has ended; publishes the view, adds or removes the local
+ * route, tells the TAP and the subscribers. */
 void iface_addr_dad_done(struct iface *i, struct iface_addr *a, enum dad_state state);
 
-/* Recomputes oper state from admin, link and parent; tells next hops, neighbours, TAP and subscribers. Called by port.c on link changes. */
+/* Recomputes oper state from admin, link and parent; tells next hops, neighbours, TAP and
+ * subscribers. Called by port.c on link changes. */
 void iface_update_oper(struct iface *i);
 
-/* Best source address on the interface towards dst (same subnet preferred), or len 0. Usable by workers and control. */
+/* Best source address on the interface towards dst (same subnet preferred), or len 0. Usable by
+ * workers and control. */
 static inline uint32_t iface_source4(const struct iface *i, uint32_t dst_be)
 {
 	const struct iface_addr_view *v = i->view;
@@ -174,15 +180,18 @@ static inline uint32_t iface_source4(const struct iface *i, uint32_t dst_be)
 	return v->v4[0].addr;
 }
 
-/* Source for an IPv6 packet towards dst out of this interface: link-local for link-local destinations, else a global one of the
- * same prefix, else any global one; NULL if there is none. */
+/* Source for an IPv6 packet towards dst out of this interface: link-local for link-local
+ * destinations, else a global one of the same prefix, else any global one; NULL if there is none.
+ */
 const uint8_t *iface_source6(const struct iface *i, const uint8_t *dst);
 
-/* Any preferred address of the VRF, loopbacks first; 0 / NULL if there is none. For unnumbered interfaces. */
+/* Any preferred address of the VRF, loopbacks first; 0 / NULL if there is none. For unnumbered
+ * interfaces. */
 uint32_t vrf_source4(uint16_t vrf);
 const uint8_t *vrf_source6(uint16_t vrf);
 
-/* Bitmap of hashed local IPv4 addresses: a clear bit proves that a source address is not one of ours. */
+/* Bitmap of hashed local IPv4 addresses: a clear bit proves that a source address is not one of
+ * ours. */
 extern uint64_t iface_local4_bloom[1024];
 static inline uint32_t iface_local4_hash(uint32_t be)
 {

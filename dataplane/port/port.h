@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ports: DPDK devices, their queues and their assignment to workers. Control thread, except where said. */
+/* Ports: DPDK devices, their queues and their assignment to workers. Control thread, except where
+ * said. */
 #ifndef MILLRACE_PORT_H
 #define MILLRACE_PORT_H
 
@@ -22,7 +23,8 @@ struct port {
 	uint16_t id;
 	char device[256];
 	char driver[32];
-	/* Kernel netdev behind an iface= port, with its index and the namespace-local state seen by netlink; or empty. */
+	/* Kernel netdev behind an iface= port, with its index and the namespace-local state seen by
+	 * netlink; or empty. */
 	char netdev[IF_NAMESIZE];
 	int netdev_index;
 	bool netdev_up;
@@ -42,7 +44,8 @@ struct port {
 /* Index by DPDK port id. Workers: never NULL for a port they were given a queue of. */
 extern struct port *ports[RTE_MAX_ETHPORTS];
 
-/* Probes the device, configures and starts it; the port is given to workers by port_attach_workers(). */
+/* Probes the device, configures and starts it; the port is given to workers by
+ * port_attach_workers(). */
 int port_create(const struct iface_config *c, struct port **out, struct dp_error *err);
 /* Takes the queues from the workers, waits for them, stops and removes the device. */
 void port_destroy(struct port *p);

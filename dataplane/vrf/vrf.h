@@ -7,15 +7,12 @@
 #include "../core/error.h"
 #include "../fib/fib.h"
 
-#define VRF_MAX      256
+#define VRF_MAX	     256
 #define VRF_NAME_LEN 32
 #define VRF_DEFAULT  0
 
 struct vrf {
 	uint16_t id;
-	/* Never NULL for an existing VRF. */
-	struct fib4 *fib4;
-	struct fib6 *fib6;
 	char name[VRF_NAME_LEN];
 	struct owner_tag owner;
 	unsigned int n_ifaces;
