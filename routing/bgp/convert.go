@@ -69,11 +69,13 @@ func (c *Config) apiPeer(n Neighbor, restarting bool) *api.Peer {
 		EbgpMultihop: &api.EbgpMultihop{},
 		TtlSecurity:  &api.TtlSecurity{},
 	}
-	if n.bindToZone() {
-		// The zone names the interface already, and a socket bound to another local address still works.
+	switch {
+	case n.Address.Zone() != "":
+		// The zone names the interface already. Left alone, GoBGP takes the interface's address with its zone,
+		// and then cannot read that as the next hop of what it sends.
 		p.Transport.BindInterface = ""
-	}
-	if n.LocalAddress.IsValid() {
+		p.Transport.LocalAddress = netip.IPv6Unspecified().String()
+	case n.LocalAddress.IsValid():
 		p.Transport.LocalAddress = n.LocalAddress.String()
 	}
 	switch n.RemovePrivateAS {
@@ -114,9 +116,6 @@ func (c *Config) apiPeer(n Neighbor, restarting bool) *api.Peer {
 	}
 	return p
 }
-
-// bindToZone says whether the session's interface is given by the zone of its address.
-func (n *Neighbor) bindToZone() bool { return n.Address.Zone() != "" }
 
 func (c *Config) gracefulFor(n Neighbor) bool {
 	return c.GracefulRestart.Enabled && (n.GracefulRestart == nil || *n.GracefulRestart)

@@ -35,7 +35,7 @@ type gate struct {
 }
 
 // gateFamily is what the gate's session carries: nothing, ever.
-var gateFamily = &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_MULTICAST}
+var gateFamily = &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_FLOW_SPEC_UNICAST}
 
 const gateKeepalive = 20 * time.Second
 
@@ -102,11 +102,11 @@ func (g *gate) serve(asn uint16, ready chan<- error) {
 		_, err = conn.Write(b)
 		return err
 	}
-	mc := bgp.AfiSafiToRouteFamily(bgp.AFI_IP, bgp.SAFI_MULTICAST)
+	fs := bgp.RF_FS_IPv4_UC
 	caps := []bgp.ParameterCapabilityInterface{
-		bgp.NewCapMultiProtocol(mc),
+		bgp.NewCapMultiProtocol(fs),
 		bgp.NewCapGracefulRestart(false, false, 1, []*bgp.CapGracefulRestartTuple{
-			bgp.NewCapGracefulRestartTuple(mc, false)}),
+			bgp.NewCapGracefulRestartTuple(fs, false)}),
 	}
 	open := bgp.NewBGPOpenMessage(asn, uint16(3*gateKeepalive/time.Second), gateAddr.String(),
 		[]bgp.OptionParameterInterface{bgp.NewOptionParameterCapability(caps)})
@@ -159,7 +159,7 @@ func (g *gate) isOpen() bool {
 
 // open lets GoBGP send what it holds back.
 func (g *gate) open() {
-	b, err := bgp.NewEndOfRib(bgp.AfiSafiToRouteFamily(bgp.AFI_IP, bgp.SAFI_MULTICAST)).Serialize()
+	b, err := bgp.NewEndOfRib(bgp.RF_FS_IPv4_UC).Serialize()
 	g.mu.Lock()
 	if !g.opened && err == nil && g.conn != nil {
 		_, err = g.conn.Write(b)

@@ -341,10 +341,11 @@ func (r *remote) waitUp(neighbors ...string) {
 	r.t.Helper()
 	for _, n := range neighbors {
 		waitFor(r.t, "session with "+n, 40*time.Second, func() error {
-			if s := r.neighbor(n); s.State != Established {
-				return fmt.Errorf("%s, last error %q", s.State, s.LastError)
+			a, err := r.call(request{Op: "neighbors", Neighbor: addr(n)})
+			if err == nil && a.Neighbors[0].State != Established {
+				err = fmt.Errorf("%s, last error %q", a.Neighbors[0].State, a.Neighbors[0].LastError)
 			}
-			return nil
+			return err
 		})
 	}
 }

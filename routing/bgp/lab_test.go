@@ -281,3 +281,15 @@ func checkRaces(t *testing.T, log string) {
 		}
 	}
 }
+
+// edit changes the configuration file of BIRD.
+func (b *bird) edit(old, text string) {
+	b.l.t.Helper()
+	conf, err := os.ReadFile(b.dir + "/conf")
+	if err == nil {
+		err = os.WriteFile(b.dir+"/conf", []byte(strings.Replace(string(conf), old, text, 1)), 0o644)
+	}
+	if err != nil {
+		b.l.t.Fatal(err)
+	}
+}

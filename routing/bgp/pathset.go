@@ -93,20 +93,24 @@ func (b *builder) attrs(p *api.Path) pathAttrs {
 }
 
 // hop picks the next hop: the global address if the update had a usable one, else the link-local address
-// with the interface the neighbour is on.
-func (a pathAttrs) hop(zone string) (netip.Addr, bool) {
+// with the interface the neighbour is on. GoBGP drops the link-local one that comes beside an unspecified global one (RFC
+// 2545, section 3); it is the neighbour's on the common link, so the neighbour itself is as good.
+func (a pathAttrs) hop(f peerFacts) (netip.Addr, bool) {
 	nh := a.nextHop.Unmap()
 	if !nh.IsValid() || nh.IsUnspecified() {
 		nh = a.linkLocal
 	}
 	if !nh.IsValid() || nh.IsUnspecified() {
+		nh = f.addr.WithZone("")
+	}
+	if !nh.IsValid() {
 		return netip.Addr{}, false
 	}
 	if nh.Is6() && nh.IsLinkLocalUnicast() {
-		if zone == "" {
+		if f.zone == "" {
 			return netip.Addr{}, false // no interface, so nowhere to send to
 		}
-		nh = nh.WithZone(zone)
+		nh = nh.WithZone(f.zone)
 	}
 	return nh, true
 }
@@ -135,12 +139,12 @@ func (b *builder) build(paths []*api.Path, c *Config, facts func(*api.Path) peer
 		set.Distance, limit = c.Distance.EBGP, c.Multipath.EBGP
 	}
 	hops := make([]netip.Addr, 0, min(limit, len(paths)))
-	if nh, ok := a.hop(f.zone); ok {
+	if nh, ok := a.hop(f); ok {
 		hops = append(hops, nh)
 	}
 	if limit > 1 {
 		for _, p := range paths[1:] {
-			if nh, ok := b.attrs(p).hop(facts(p).zone); ok && !slices.Contains(hops, nh) {
+			if nh, ok := b.attrs(p).hop(facts(p)); ok && !slices.Contains(hops, nh) {
 				hops = append(hops, nh)
 			}
 		}

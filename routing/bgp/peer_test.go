@@ -17,7 +17,6 @@ func frrBase(asn, id string) string {
  no bgp network import-check
  no bgp default ipv4-unicast
  timers bgp 3 9
- timers bgp connect 1
 `
 }
 
@@ -27,6 +26,7 @@ func TestEBGPv4(t *testing.T) {
 	l.link("s", "eth0", []string{"10.0.0.1/24"}, "f", "eth0", []string{"10.0.0.2/24"})
 	s := startSpeaker(t, l.ns("s"))
 	f := l.frr("f", frrBase("65002", "10.0.0.2")+` neighbor 10.0.0.1 remote-as 65001
+ neighbor 10.0.0.1 timers connect 1
  address-family ipv4 unicast
   neighbor 10.0.0.1 activate
   network 198.51.100.0/24
@@ -120,6 +120,7 @@ func TestMD5AndGTSM(t *testing.T) {
 	l.link("s", "eth1", []string{"10.0.2.1/24"}, "b", "eth0", []string{"10.0.2.2/24"})
 	s := startSpeaker(t, l.ns("s"))
 	f := l.frr("f", frrBase("65002", "10.0.0.2")+` neighbor 10.0.0.1 remote-as 65001
+ neighbor 10.0.0.1 timers connect 1
  neighbor 10.0.0.1 password s3cret
  neighbor 2001:db8:1::1 remote-as 65001
  neighbor 2001:db8:1::1 password s3cret6
@@ -191,14 +192,7 @@ func TestMultipath(t *testing.T) {
 			s.waitHops("198.51.100.0/24", "10.0.1.2", "10.0.2.2", "10.0.3.2")
 			s.waitHops("192.0.2.0/24", "10.0.1.2", "10.0.2.2", "10.0.3.2")
 			// One of them withdraws one prefix only.
-			conf, err := os.ReadFile(birds[1].dir + "/conf")
-			if err != nil {
-				t.Fatal(err)
-			}
-			less := strings.Replace(string(conf), "route 198.51.100.0/24 blackhole;", "", 1)
-			if err := os.WriteFile(birds[1].dir+"/conf", []byte(less), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			birds[1].edit("route 198.51.100.0/24 blackhole;", "")
 			birds[1].birdc("configure")
 			s.waitHops("198.51.100.0/24", "10.0.1.2", "10.0.3.2")
 			s.waitHops("192.0.2.0/24", "10.0.1.2", "10.0.2.2", "10.0.3.2")

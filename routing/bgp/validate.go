@@ -109,6 +109,7 @@ func (v *validator) neighbors(c *Config, groups map[string]bool) {
 		m := c.merged(n)
 		v.settings(c, f, m.PeerSettings)
 		v.check(m.Password == "" || a.Zone() == "", f+".password", "MD5 with a link-local address is not supported")
+		v.check(!m.LocalAddress.IsValid() || a.Zone() == "", f+".local-address", "is not possible with a link-local neighbour")
 		v.check(!m.LocalAddress.IsValid() || m.LocalAddress.Is4() == a.Is4(), f+".local-address",
 			"%s is not of the address family of the neighbour", m.LocalAddress)
 	}

@@ -1,0 +1,84 @@
+package bgp
+
+import (
+	"strings"
+	"testing"
+)
+
+// IPv4 routes over an IPv6 session (RFC 8950).
+func TestExtendedNextHop(t *testing.T) {
+	l := newLab(t)
+	l.add("s", "f", "b")
+	l.link("s", "eth0", []string{"2001:db8:1::1/64"}, "f", "eth0", []string{"2001:db8:1::2/64"})
+	l.link("s", "eth1", []string{"2001:db8:2::1/64"}, "b", "eth0", []string{"2001:db8:2::2/64"})
+	s := startSpeaker(t, l.ns("s"))
+	f := l.frr("f", frrBase("65002", "10.0.0.2")+` neighbor 2001:db8:1::1 remote-as 65001
+ neighbor 2001:db8:1::1 capability extended-nexthop
+ address-family ipv4 unicast
+  neighbor 2001:db8:1::1 activate
+  network 198.51.100.0/24
+ exit-address-family
+ address-family ipv6 unicast
+  neighbor 2001:db8:1::1 activate
+  network 2001:db8:a::/48
+ exit-address-family
+`)
+	b := l.bird("b", birdPeer("10.0.2.2", "2001:db8:2::2", "65003", "2001:db8:2::1", "65001",
+		"ipv4 { import all; export all; extended next hop on; };"+bird6, "192.0.2.0/24"))
+	both := []Family{IPv4Unicast, IPv6Unicast}
+	s.apply(Config{
+		ASN: 65001, RouterID: addr("10.0.0.1"), Networks: prefixes("203.0.113.0/24"),
+		Neighbors: []Neighbor{
+			{Address: addr("2001:db8:1::2"), PeerSettings: PeerSettings{PeerAS: 65002, Families: both}},
+			{Address: addr("2001:db8:2::2"), PeerSettings: PeerSettings{PeerAS: 65003, Families: both}},
+		},
+	})
+	s.waitUp("2001:db8:1::2", "2001:db8:2::2")
+	s.waitHops("198.51.100.0/24", "2001:db8:1::2")
+	s.waitHops("192.0.2.0/24", "2001:db8:2::2")
+	s.waitHops("2001:db8:a::/48", "2001:db8:1::2")
+	f.has("show bgp ipv4 unicast 203.0.113.0/24", "2001:db8:1::1", "valid")
+	f.has("show bgp ipv4 unicast 192.0.2.0/24", "2001:db8:1::1")
+	b.has("show route all 203.0.113.0/24", "BGP.next_hop: 2001:db8:2::1")
+}
+
+// Sessions between link-local addresses, the same one on two links: next hops keep their interface.
+func TestLinkLocal(t *testing.T) {
+	l := newLab(t)
+	l.add("s", "b", "c")
+	l.link("s", "eth0", []string{"fe80::1/64"}, "b", "eth0", []string{"fe80::2/64"})
+	l.link("s", "eth1", []string{"fe80::1/64"}, "c", "eth0", []string{"fe80::2/64"})
+	for _, n := range []string{"b", "c"} {
+		l.in(n, "sh", "-c", "ip -6 addr show dev eth0 scope link | grep -o 'fe80::[0-9a-f]*:[0-9a-f:]*/64' | xargs -r -n1 -I{} ip addr del {} dev eth0")
+	}
+	for _, d := range []string{"eth0", "eth1"} {
+		l.in("s", "sh", "-c", "ip -6 addr show dev "+d+" scope link | grep -o 'fe80::[0-9a-f]*:[0-9a-f:]*/64' | xargs -r -n1 -I{} ip addr del {} dev "+d)
+	}
+	s := startSpeaker(t, l.ns("s"))
+	session := "interface \"eth0\"; ipv4 { import all; export all; extended next hop on; };" + bird6
+	b := l.bird("b", birdPeer("10.0.0.2", "fe80::2", "65002", "fe80::1", "65001", session,
+		"198.51.100.0/24 192.0.2.0/24 2001:db8:b::/48"))
+	c := l.bird("c", birdPeer("10.0.0.3", "fe80::2", "65003", "fe80::1", "65001", session,
+		"198.51.100.0/24 203.0.113.0/24 2001:db8:c::/48"))
+	both := []Family{IPv4Unicast, IPv6Unicast}
+	s.apply(Config{
+		ASN: 65001, RouterID: addr("10.0.0.1"), Multipath: Multipath{EBGP: 8}, Networks: prefixes("2001:db8:5::/48"),
+		Neighbors: []Neighbor{
+			{Address: addr("fe80::2%eth0"), PeerSettings: PeerSettings{PeerAS: 65002, Families: both}},
+			{Address: addr("fe80::2%eth1"), PeerSettings: PeerSettings{PeerAS: 65003, Families: both}},
+		},
+	})
+	s.waitUp("fe80::2%eth0", "fe80::2%eth1")
+	s.waitHops("2001:db8:b::/48", "fe80::2%eth0")
+	s.waitHops("2001:db8:c::/48", "fe80::2%eth1")
+	s.waitHops("192.0.2.0/24", "fe80::2%eth0")
+	s.waitHops("203.0.113.0/24", "fe80::2%eth1")
+	x := s.waitHops("198.51.100.0/24", "fe80::2%eth0", "fe80::2%eth1")
+	if !x.EBGP || !strings.Contains(x.Neighbor.String(), "%eth") {
+		t.Errorf("%+v", x)
+	}
+	b.has("show route all 2001:db8:5::/48", "fe80::1")
+	c.has("show route all 2001:db8:5::/48", "fe80::1")
+	c.kill()
+	s.waitHops("198.51.100.0/24", "fe80::2%eth0")
+}
