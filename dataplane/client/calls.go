@@ -41,11 +41,15 @@ func (r Result) Err() error {
 // Apply carries out the operations in their order, split into as many batches as they need. Each succeeds or fails alone: look
 // into Result.Failed. The error is for the whole: then the operations from index Applied+len(Failed) on have an unknown fate.
 func (c *Client) Apply(ctx context.Context, ops []*pb.Op) (Result, error) {
-	var res Result
 	k := c.conn()
 	if k == nil {
-		return res, c.noConn()
+		return Result{}, c.noConn()
 	}
+	return c.applyOn(ctx, k, ops)
+}
+
+func (c *Client) applyOn(ctx context.Context, k *conn, ops []*pb.Op) (Result, error) {
+	var res Result
 	type sent struct {
 		first, n int
 		id       uint64

@@ -50,28 +50,31 @@ func (LogLevel) Values() []string { return []string{"debug", "info", "warn", "er
 
 // Dataplane is the start of vnf-dataplane.
 type Dataplane struct {
-	// Workers is the number of forwarding threads, 1 to 64; default 1.
+	// Workers is the number of forwarding threads, 1 to 32; default 1.
 	Workers uint32 `cfg:"workers"`
 	// CPUs pins the threads: the first for control, the others for the workers. Empty: not pinned.
 	CPUs []uint32 `cfg:"cpus"`
 	// Hugepages says whether to use them; default: if the machine has free ones.
 	Hugepages *bool `cfg:"hugepages"`
-	// Memory for DPDK in MiB; default 512 without hugepages, and what it needs with them.
+	// Memory for packets and tables in MiB; default: sized by the tables.
 	Memory uint32 `cfg:"memory"`
-	// Mbufs is the number of packet buffers, 1,024 to 16,777,216; default: what the ports' queues need.
+	// Mbufs is the number of packet buffers, 1,024 to 16,777,216; default 16,384.
 	Mbufs uint32 `cfg:"mbufs"`
-	// MbufSize is the data room of a buffer in bytes, 2,048 to 16,384; default 2,176.
+	// MbufSize is the data room of a buffer in bytes, headroom included, 1,664 to 65,535; default 2,176.
 	MbufSize uint32 `cfg:"mbuf-size"`
-	// IPv4Routes and IPv6Routes are the sizes of the default instance's tables; default: the data plane's.
+	// IPv4Routes and IPv6Routes are the sizes of the default instance's tables; default 1,048,576 and
+	// 262,144.
 	IPv4Routes uint32 `cfg:"ipv4-routes"`
 	IPv6Routes uint32 `cfg:"ipv6-routes"`
-	// IPv4TBL8 and IPv6TBL8 are the numbers of second-level tables: one for each /24 (IPv4) that has longer prefixes.
+	// IPv4TBL8 and IPv6TBL8 are the numbers of second-level tables of 1 KiB: one for each /24 (IPv4) that has longer prefixes;
+	// default a sixteenth and half of the routes.
 	IPv4TBL8 uint32 `cfg:"ipv4-tbl8"`
 	IPv6TBL8 uint32 `cfg:"ipv6-tbl8"`
-	// NextHops and Groups bound those tables.
+	// NextHops and Groups bound those tables, 1,024 to 1,048,576; default 131,072 and 262,144.
 	NextHops uint32 `cfg:"next-hops"`
 	Groups   uint32 `cfg:"groups"`
-	// ExceptionNetns is the network namespace of the TAPs and of BGP's sockets, as `ip netns` names it; default "millrace".
+	// ExceptionNetns is the network namespace of the TAPs and of BGP's sockets, as `ip netns` names it; default "millrace";
+	// "none": no exception path, nothing goes to the kernel or comes from it.
 	ExceptionNetns string `cfg:"exception-netns"`
 	// Poll keeps the workers awake: the lowest latency for all of their CPUs.
 	Poll bool `cfg:"poll"`

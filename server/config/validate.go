@@ -139,7 +139,7 @@ func (v *validator) system() {
 	}
 	d := &s.Dataplane
 	const p = "system.dataplane."
-	limit(v, p+"workers", d.Workers, 1, 64)
+	limit(v, p+"workers", d.Workers, 1, 32)
 	if n := max(1, d.Workers); len(d.CPUs) > 0 && uint32(len(d.CPUs)) != n+1 {
 		v.errs.addf(p+"cpus", "%d CPUs for %d workers and the control thread: give %d", len(d.CPUs), n, n+1)
 	}
@@ -153,13 +153,13 @@ func (v *validator) system() {
 	}
 	limit(v, p+"memory", d.Memory, 64, 1<<20)
 	limit(v, p+"mbufs", d.Mbufs, 1024, 16<<20)
-	limit(v, p+"mbuf-size", d.MbufSize, 2048, 16384)
-	limit(v, p+"ipv4-routes", d.IPv4Routes, 64, 16<<20)
-	limit(v, p+"ipv6-routes", d.IPv6Routes, 64, 16<<20)
-	limit(v, p+"ipv4-tbl8", d.IPv4TBL8, 1, 1<<22)
-	limit(v, p+"ipv6-tbl8", d.IPv6TBL8, 1, 1<<22)
-	limit(v, p+"next-hops", d.NextHops, 16, 1<<20)
-	limit(v, p+"groups", d.Groups, 16, 1<<20)
+	limit(v, p+"mbuf-size", d.MbufSize, 1664, 65535)
+	limit(v, p+"ipv4-routes", d.IPv4Routes, 1024, 16<<20)
+	limit(v, p+"ipv6-routes", d.IPv6Routes, 1024, 16<<20)
+	limit(v, p+"ipv4-tbl8", d.IPv4TBL8, 16, 1<<22)
+	limit(v, p+"ipv6-tbl8", d.IPv6TBL8, 16, 1<<22)
+	limit(v, p+"next-hops", d.NextHops, 1024, 1<<20)
+	limit(v, p+"groups", d.Groups, 1024, 1<<20)
 	if n := d.ExceptionNetns; n != "" && (!netnsName.MatchString(n) || n == "." || n == "..") {
 		v.errs.addf(p+"exception-netns", "%s is not a name of a network namespace", show(n))
 	}

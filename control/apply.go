@@ -1,0 +1,170 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"millrace/server/config"
+)
+
+// Edit hands a copy of the configuration in force to change and applies what it made of it. One edit runs at a time. If it
+// returns an error nothing has changed.
+func (c *Controller) Edit(ctx context.Context, change func(*config.Config) error) error {
+	if err := c.acquire(ctx); err != nil {
+		return err
+	}
+	defer c.release()
+	next := c.Config().Clone()
+	if err := change(next); err != nil {
+		return err
+	}
+	return c.apply(ctx, next)
+}
+
+// Apply puts a whole configuration into force, or changes nothing and says why. The error is config.Errors, possibly wrapped, where
+// it is about a place in the configuration.
+func (c *Controller) Apply(ctx context.Context, next *config.Config) error {
+	if err := c.acquire(ctx); err != nil {
+		return err
+	}
+	defer c.release()
+	return c.apply(ctx, next.Clone())
+}
+
+func (c *Controller) apply(ctx context.Context, next *config.Config) error {
+	if err := next.Validate(); err != nil {
+		return err
+	}
+	old := c.Config()
+	if reflect.DeepEqual(old, next) {
+		return nil
+	}
+	began := time.Now()
+	for name, b := range bgpConfigs(next) {
+		if err := b.Validate(); err != nil {
+			return config.Errors{{Path: fmt.Sprintf("network-instances[%s].bgp", name), Reason: err.Error()}}
+		}
+	}
+	// A caller that goes away must not leave the change half done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyPatience)
+	defer cancel()
+	if err := c.bring(ctx, old, next); err != nil {
+		c.rollback(ctx, next, old)
+		return err
+	}
+	if c.opt.Save != nil {
+		if err := c.opt.Save(next); err != nil {
+			c.rollback(ctx, next, old)
+			return err
+		}
+	}
+	c.cfg.Store(next)
+	c.alarms.clear("bgp-config")
+	if !reflect.DeepEqual(old.System.Dataplane, next.System.Dataplane) || old.System.GRPCListen != next.System.GRPCListen ||
+		old.System.MetricsListen != next.System.MetricsListen || old.System.PKIDirectory != next.System.PKIDirectory {
+		c.log.Warn("part of the system configuration takes effect at the next start")
+	}
+	c.log.Info("configuration applied", "took", time.Since(began))
+	return nil
+}
+
+// bring takes the system from one configuration to another. After an error it is somewhere between.
+func (c *Controller) bring(ctx context.Context, old, next *config.Config) error {
+	want := bgpConfigs(next)
+	for name := range c.bgp {
+		if _, ok := want[name]; !ok {
+			c.stopBGP(name, true)
+		}
+	}
+	// What goes: first out of the RIB, so that the FIB lets go of the interfaces and instances that are to be deleted.
+	c.makeInstances(next)
+	del, add := routeChanges(configRoutes(old), configRoutes(next))
+	if err := c.applyRoutes(del); err != nil {
+		return err
+	}
+	c.dropInstances(next)
+	p := makePlan(c.objects.have, desired(next))
+	for _, o := range p.del {
+		if o.add.GetInterface() != nil {
+			c.rib.SetInterfaceState(o.iface, false)
+		}
+	}
+	if c.synced {
+		if err := c.bringObjects(ctx, p, next); err != nil {
+			return err
+		}
+	}
+	if err := c.applyRoutes(add); err != nil {
+		return err
+	}
+	return c.applyBGP(ctx, next)
+}
+
+// bringObjects carries out a plan. That the data plane goes away meanwhile is no error: it gets everything when it is back. Nor is
+// it one that something is refused still that was refused before and is the same.
+func (c *Controller) bringObjects(ctx context.Context, p plan, next *config.Config) error {
+	if len(p.del) > 0 {
+		if err := c.waitFIB(ctx, releasePatience); err != nil {
+			c.log.Warn("the FIB is slow to let go of what is deleted", "error", err)
+		}
+	}
+	before := map[string]object{}
+	if c.unfinished {
+		for _, o := range desired(c.Config()) {
+			before[o.key] = o
+		}
+	}
+	failed, err := c.objects.execute(ctx, p.steps(c.objects.have))
+	if err != nil {
+		c.log.Warn("the data plane went away during a change; it gets it when it is back", "error", err)
+		c.synced = false
+		return nil
+	}
+	var fresh []failure
+	for _, f := range failed {
+		if o, ok := before[f.key]; !ok || !o.same(f.object) {
+			fresh = append(fresh, f)
+		}
+	}
+	if errs := faults(fresh); len(errs) > 0 {
+		return errs
+	}
+	c.finish(failed)
+	if err := c.refreshLinks(ctx, next); err != nil {
+		c.log.Warn("read the state of interfaces", "error", err)
+	}
+	return nil
+}
+
+// rollback takes the system back. It is carried out even if the caller has gone away.
+func (c *Controller) rollback(ctx context.Context, from, to *config.Config) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackPatience)
+	defer cancel()
+	c.makeInstances(to)
+	del, add := routeChanges(configRoutes(from), configRoutes(to))
+	err := c.applyRoutes(del)
+	c.dropInstances(to)
+	if c.synced {
+		p := makePlan(c.objects.have, desired(to))
+		if len(p.del) > 0 {
+			_ = c.waitFIB(ctx, releasePatience)
+		}
+		failed, xerr := c.objects.execute(ctx, p.steps(c.objects.have))
+		if xerr != nil {
+			c.synced = false
+		}
+		err = errors.Join(err, xerr)
+		c.finish(failed)
+	}
+	err = errors.Join(err, c.applyRoutes(add), c.applyBGP(ctx, to))
+	if c.synced {
+		err = errors.Join(err, c.refreshLinks(ctx, to))
+	}
+	if err != nil {
+		c.log.Error("rollback", "error", err)
+	}
+	c.log.Warn("change taken back")
+}

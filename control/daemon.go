@@ -1,0 +1,234 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"millrace/dataplane/client"
+	"millrace/routing/bgp"
+	"millrace/server/auth"
+	"millrace/server/config"
+	grpcserver "millrace/server/grpc"
+)
+
+// DaemonOptions are what `vnf control` is started with.
+type DaemonOptions struct {
+	// ConfigFile is the operator's file; empty: what was in force last, or nothing.
+	ConfigFile string
+	RuntimeDir string
+	StateDir   string
+	// Socket of the data plane; empty: dataplane.sock in RuntimeDir.
+	Socket string
+	// Listeners are inherited ones by name; those that are missing are made.
+	Listeners map[string]net.Listener
+	Logger    *slog.Logger
+	// Level is that of Logger; the configuration and the API change it. LevelFixed keeps the configuration from doing so.
+	Level      *slog.LevelVar
+	LevelFixed bool
+	Version    string
+	// Reload has the configuration file read again for each value; nil: never.
+	Reload <-chan os.Signal
+}
+
+// GRPCSocket is the name, in the runtime directory, of the gRPC services' unix socket: who may open it may do everything.
+const GRPCSocket = "vnf.sock"
+
+// RunDaemon runs the control plane until ctx ends.
+func RunDaemon(ctx context.Context, o DaemonOptions) error {
+	for _, dir := range []string{o.RuntimeDir, o.StateDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	st := newStore(o.ConfigFile, o.StateDir)
+	cfg, err := st.load(o.Logger)
+	if err != nil {
+		return err
+	}
+	setLevel := func(c *config.Config) {
+		if o.Level != nil && !o.LevelFixed {
+			_ = o.Level.UnmarshalText([]byte(orDefault(string(c.System.LogLevel), "info")))
+		}
+	}
+	setLevel(cfg)
+	if o.Socket == "" {
+		o.Socket = filepath.Join(o.RuntimeDir, "dataplane.sock")
+	}
+	epochFile := filepath.Join(o.StateDir, "epoch")
+	c, err := New(Options{
+		Config: cfg, Socket: o.Socket, Version: o.Version, Logger: o.Logger,
+		Epoch: func() (uint64, error) { return client.NextEpoch(epochFile, time.Now()) },
+		Save: func(n *config.Config) error {
+			if err := st.save(n); err != nil {
+				return err
+			}
+			setLevel(n)
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	d := &daemon{o: o, c: c, st: st}
+	return d.run(ctx, cfg)
+}
+
+func orDefault(s, d string) string {
+	if s == "" {
+		return d
+	}
+	return s
+}
+
+type daemon struct {
+	o  DaemonOptions
+	c  *Controller
+	st *store
+}
+
+func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	listeners, err := d.listen(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}()
+	server, err := d.newServer(cfg)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	fail := func(err error) {
+		if err != nil && ctx.Err() == nil {
+			cancel(err)
+		}
+	}
+	wg.Go(func() { fail(d.c.Run(ctx)) })
+	wg.Go(func() { d.reload(ctx) })
+	for name, l := range listeners {
+		if name == ListenMetrics {
+			wg.Go(func() { fail(d.serveMetrics(ctx, l)) })
+		} else {
+			wg.Go(func() { fail(server.Serve(ctx, l)) })
+		}
+	}
+	<-ctx.Done()
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// listen opens the listeners: those of the configuration by name, and the unix socket of gRPC.
+func (d *daemon) listen(cfg *config.Config) (map[string]net.Listener, error) {
+	all := map[string]net.Listener{}
+	for _, name := range []string{ListenGRPC, ListenMetrics} {
+		l, err := listener(cfg, name, d.o.Listeners)
+		if err != nil {
+			return all, err
+		}
+		if l != nil {
+			all[name] = l
+		}
+	}
+	l, err := unixListener(filepath.Join(d.o.RuntimeDir, GRPCSocket))
+	if err != nil {
+		return all, fmt.Errorf("gRPC socket: %w", err)
+	}
+	all["unix"] = l
+	return all, nil
+}
+
+func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
+	dir := orDefault(cfg.System.PKIDirectory, filepath.Join(d.o.StateDir, "pki"))
+	hosts := []string{}
+	if cfg.System.Hostname != "" {
+		hosts = append(hosts, cfg.System.Hostname)
+	}
+	if host, _, err := net.SplitHostPort(ListenAddress(cfg, ListenGRPC)); err == nil && host != "" && !strings.HasPrefix(host, "::") && host != "0.0.0.0" {
+		hosts = append(hosts, host)
+	}
+	pki, err := auth.Open(auth.Options{Dir: dir, Hosts: hosts, Logger: d.o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("certificates: %w", err)
+	}
+	return grpcserver.New(grpcserver.Options{
+		Logger: d.o.Logger, Credentials: auth.NewCredentials(pki), Config: d.c, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.rib.Feed(),
+		BGP: func(instance string) (grpcserver.Speaker, bool) {
+			s, ok := d.c.Speaker(orDefault(instance, config.DefaultInstance))
+			return speaker(s), ok
+		},
+		Alarms: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: time.Now(),
+	})
+}
+
+// speaker keeps a nil pointer from becoming an interface that is not nil.
+func speaker(s *bgp.Speaker) grpcserver.Speaker {
+	if s == nil {
+		return nil
+	}
+	return s
+}
+
+// reload reads the operator's file again when asked to.
+func (d *daemon) reload(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.o.Reload:
+		}
+		next, err := d.st.reload()
+		if err == nil {
+			err = d.c.Apply(ctx, next)
+		}
+		if err != nil {
+			d.o.Logger.Error("the configuration file is not taken", "error", err)
+		}
+	}
+}
+
+func (d *daemon) serveMetrics(ctx context.Context, l net.Listener) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(NewRegistry(d.c), promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 2 * scrapePatience}))
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	stop := context.AfterFunc(ctx, func() {
+		sctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if s.Shutdown(sctx) != nil {
+			_ = s.Close()
+		}
+	})
+	defer stop()
+	d.o.Logger.Info("metrics", "address", l.Addr().String())
+	if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics listener: %w", err)
+	}
+	return nil
+}
+
+// PreviewConfig returns the configuration that RunDaemon would begin with, for who prepares what it needs.
+func PreviewConfig(configFile, stateDir string) (*config.Config, error) {
+	if _, err := os.Stat(filepath.Join(stateDir, "running.yaml")); errors.Is(err, fs.ErrNotExist) && configFile == "" {
+		return config.Parse(nil)
+	}
+	return newStore(configFile, stateDir).load(slog.New(slog.DiscardHandler))
+}
