@@ -218,7 +218,7 @@ static unsigned int count_tcp(struct mnl_socket *s, uint8_t family)
 	req = mnl_nlmsg_put_extra_header(h, sizeof(*req));
 	req->sdiag_family = family;
 	req->sdiag_protocol = IPPROTO_TCP;
-	req->idiag_states = ~(1u << TCP_TIME_WAIT);
+	req->idiag_states = 1u << TCP_LISTEN | 1u << TCP_ESTABLISHED | 1u << TCP_SYN_SENT;
 	if (mnl_socket_sendto(s, h, h->nlmsg_len) < 0)
 		return 0;
 	do {

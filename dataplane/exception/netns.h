@@ -32,7 +32,8 @@ void netns_leave(void);
 /* Writes /proc/sys/net/PATH in the namespace the thread is in. 0 or a negative errno. */
 int netns_sysctl(const char *path, const char *value);
 
-/* True if TCP sockets (but for those in TIME_WAIT) exist in the namespace the thread is in. */
+/* True if someone listens on, is connected by or connects by TCP in the namespace the thread is in.
+ */
 bool netns_has_sockets(void);
 
 #endif

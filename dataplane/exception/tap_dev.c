@@ -437,7 +437,8 @@ int tap_dev_routes(struct tap *t)
 {
 	int rc;
 
-	if (!t->iface->admin_up || t->fd < 0)
+	/* The kernel takes no routes of a device that is down. */
+	if (t->is_up != 1 || t->fd < 0)
 		return 0;
 	t->route_mtu = t->ns->route_mtu;
 	rc = default_route(t, AF_INET);
