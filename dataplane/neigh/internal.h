@@ -190,6 +190,10 @@ struct rte_mbuf *neigh_frame(const struct iface *i, uint16_t len);
  * mbuf. */
 void neigh_frame_send(const struct iface *i, struct rte_mbuf *m, const struct rte_ether_addr *dst,
 		      uint16_t ethertype);
+/* The same on an interface that has just been taken down: a last word, if the link still carries
+ * it. */
+void neigh_frame_send_last(const struct iface *i, struct rte_mbuf *m,
+			   const struct rte_ether_addr *dst, uint16_t ethertype);
 /* 01:00:5e (RFC 1112) or 33:33 (RFC 2464) for a multicast address. */
 void mac_of_multicast(const struct ip_addr *a, struct rte_ether_addr *mac);
 /* Solicited-node multicast address (RFC 4291 section 2.7.1). */
@@ -349,6 +353,7 @@ void addr_conflict(struct iface *i, struct iface_addr *a, const struct rte_ether
 
 void ra_tick(uint64_t now);
 void ra_iface_up(struct iface *i);
+void ra_iface_down(struct iface *i);
 void ra_iface_deleted(struct iface *i);
 /* A router solicitation came in. */
 void ra_solicited(struct iface *i);

@@ -59,7 +59,9 @@ static void write_nh(struct neigh_ent *e, bool force)
 
 	if (!force && action == e->nh_action)
 		return;
-	memset(&v, 0, sizeof(v));
+	/* The old rewrite stays where there is no new one: a change of the action alone needs no
+	 * grace period. */
+	v = nexthops[e->n.nh];
 	v.port = i->port;
 	v.iface = i->id;
 	v.mtu = i->mtu;
@@ -605,8 +607,6 @@ void neigh_iface_up(struct iface *i)
 		write_nh(e, true);
 		sync_route(e);
 	}
-	for (unsigned int k = 0; k < i->n_addrs; k++)
-		neigh_addr_added(i, &i->addrs[k]);
 	ra_iface_up(i);
 }
 
@@ -614,6 +614,7 @@ void neigh_iface_down(struct iface *i)
 {
 	struct neigh_ent *e, *next;
 
+	ra_iface_down(i);
 	for (e = neigh_table_iface_first(i); e != NULL; e = next) {
 		next = neigh_table_iface_after(e);
 		if (e->n.nud == NUD_STATIC) {

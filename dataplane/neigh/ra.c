@@ -75,7 +75,7 @@ static bool ra_send(struct iface *i, uint16_t lifetime)
 	uint8_t *p, *o;
 	uint16_t len;
 
-	if (src == NULL || !iface_is_up(i))
+	if (src == NULL)
 		return false;
 	m = neigh_frame(i, sizeof(struct ip6_header) + RA_LEN + 16 + PREFIXES_MAX * PREFIX_LEN);
 	if (m == NULL)
@@ -110,7 +110,7 @@ static bool ra_send(struct iface *i, uint16_t lifetime)
 	rte_pktmbuf_trim(m, rte_pktmbuf_pkt_len(m) - sizeof(struct ip6_header) - len);
 	icmp6_finish(rte_pktmbuf_mtod(m, struct ip6_header *), src, all_nodes, len);
 	mac_of_multicast(&group, &mac);
-	neigh_frame_send(i, m, &mac, ETHERTYPE_IP6);
+	neigh_frame_send_last(i, m, &mac, ETHERTYPE_IP6);
 	return true;
 }
 
@@ -135,7 +135,7 @@ void ra_tick(uint64_t now)
 
 		if (r == NULL || r->next_ns > now)
 			continue;
-		if (!ra_send(i, r->c.router_lifetime)) {
+		if (!iface_is_up(i) || !ra_send(i, r->c.router_lifetime)) {
 			/* Down, or the link-local address is still being probed. */
 			r->next_ns = now + RETRANS_NS;
 			continue;
@@ -174,6 +174,21 @@ void ra_iface_up(struct iface *i)
 		i->ra->sent = 0;
 		send_soon(i->ra, neigh_now());
 	}
+}
+
+/* Hosts are to look for another default router at once (section 6.2.5). */
+static void ra_farewell(struct iface *i)
+{
+	if (i->ra->last_ns != 0)
+		ra_send(i, 0);
+	i->ra->last_ns = 0;
+}
+
+void ra_iface_down(struct iface *i)
+{
+	/* Taken down by the operator, not by the link: the device still sends. */
+	if (i->ra != NULL && !i->admin_up)
+		ra_farewell(i);
 }
 
 static int check(struct iface *i, struct ra_config *c, struct dp_error *err)
@@ -229,9 +244,8 @@ void ra_iface_deleted(struct iface *i)
 {
 	if (i->ra == NULL)
 		return;
-	/* Hosts are to look for another default router at once (section 6.2.5). */
-	if (i->ra->last_ns != 0)
-		ra_send(i, 0);
+	if (iface_is_up(i))
+		ra_farewell(i);
 	free(i->ra);
 	i->ra = NULL;
 }

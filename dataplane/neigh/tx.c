@@ -39,11 +39,20 @@ struct rte_mbuf *neigh_frame(const struct iface *i, uint16_t len)
 void neigh_frame_send(const struct iface *i, struct rte_mbuf *m, const struct rte_ether_addr *dst,
 		      uint16_t ethertype)
 {
+	if (iface_is_up(i))
+		neigh_frame_send_last(i, m, dst, ethertype);
+	else
+		rte_pktmbuf_free(m);
+}
+
+void neigh_frame_send_last(const struct iface *i, struct rte_mbuf *m,
+			   const struct rte_ether_addr *dst, uint16_t ethertype)
+{
 	const uint16_t l2 = i->vlan != 0 ? 18 : 14;
 	uint32_t len;
 	uint8_t *p;
 
-	p = iface_is_up(i) ? (uint8_t *)rte_pktmbuf_prepend(m, l2) : NULL;
+	p = (uint8_t *)rte_pktmbuf_prepend(m, l2);
 	if (p == NULL) {
 		rte_pktmbuf_free(m);
 		return;
