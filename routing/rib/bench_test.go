@@ -74,3 +74,27 @@ func connected(r *RIB, name, prefix string) {
 		Prefix: netip.MustParsePrefix(prefix), Source: SourceConnected, NextHops: []NextHop{{Interface: name}},
 	}}})
 }
+
+// BenchmarkOne changes the metric of one route among a million, a call each.
+func BenchmarkOne(b *testing.B) {
+	r := New(Options{})
+	f := r.Feed()
+	connected(r, "eth0", "192.0.2.0/24")
+	hops := []NextHop{{Addr: netip.AddrFrom4([4]byte{192, 0, 2, 1})}}
+	changes := make([]Change, 1_000_000)
+	for i := range changes {
+		changes[i].Route = Route{Prefix: benchPrefix(i), Source: SourceBGP, NextHops: hops}
+	}
+	r.Apply(changes)
+	for more := true; more; {
+		var ds []Delta
+		ds, more = f.Pull(nil, 8192)
+		f.Ack(ds, make([]uint8, len(ds)))
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		c := &changes[i%len(changes)]
+		c.Route.Metric++
+		r.Apply(changes[i%len(changes) : i%len(changes)+1])
+	}
+}

@@ -465,7 +465,7 @@ func runModel(t *testing.T, seed uint64, steps int) {
 }
 
 func TestModel(t *testing.T) {
-	seeds := uint64(40)
+	seeds := uint64(15)
 	if testing.Short() {
 		seeds = 5
 	}

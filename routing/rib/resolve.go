@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// maxVisits bounds the groups that one resolution visits. Without loops each
-// is visited once; with loops results depend on the way, and are not reused.
-const maxVisits = 4096
+// maxVisits bounds the next hops that one resolution looks at. Without loops
+// each is looked at once; with loops results depend on the way, and are not
+// reused. What exceeds the bound counts as a loop.
+const maxVisits = 8192
 
 // resolver does one resolution, from the present best routes and not from
 // other groups' results, which may be about to change.
@@ -70,7 +71,7 @@ func (v *resolver) nested(gi uint32) (members []Member, cut int) {
 	if m, ok := v.memo[gi]; ok {
 		return m, noCut
 	}
-	v.visits++
+	v.visits += len(g.hops)
 	if len(v.stack) >= MaxDepth || v.visits > maxVisits {
 		v.looped = true
 		return nil, 0

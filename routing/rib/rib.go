@@ -175,6 +175,7 @@ func (e *notFoundError) Unwrap() []error { return []error{ErrNotFound, &e.FieldE
 func (r *RIB) Apply(changes []Change) []error {
 	var errs []error
 	var memo setMemo
+	settled := true
 	for off := 0; off < len(changes); off += r.opt.Slice {
 		end := min(off+r.opt.Slice, len(changes))
 		r.mu.Lock()
@@ -188,10 +189,12 @@ func (r *RIB) Apply(changes []Change) []error {
 				errs[i] = err
 			}
 		}
-		r.step(r.opt.Slice)
+		settled = r.step(r.opt.Slice)
 		r.mu.Unlock()
 	}
-	r.settle()
+	if !settled {
+		r.settle()
+	}
 	return errs
 }
 
@@ -538,9 +541,11 @@ func (r *RIB) SetInterfaceState(name string, up bool) {
 		}
 	}
 	r.dropIface(f)
-	r.step(r.opt.Slice)
+	settled := r.step(r.opt.Slice)
 	r.mu.Unlock()
-	r.settle()
+	if !settled {
+		r.settle()
+	}
 }
 
 // Stats counts what the RIB holds.

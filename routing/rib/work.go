@@ -12,6 +12,10 @@ const (
 	maxFlips = 16
 	// maxRounds is how often one operation looks again at what loops held back.
 	maxRounds = 32
+	// maxRecheck is how much of it is looked at in a round. If there is more,
+	// chance decides which; someone makes loops on purpose then, and the work
+	// of an operation must stay bounded.
+	maxRecheck = 256
 )
 
 // work is what is left to do for the RIB to settle. Whoever changes something
@@ -146,19 +150,31 @@ func (r *RIB) startWalk(gi uint32) {
 	}
 }
 
-// recheck queues again what was held back because of loops, in a fixed order.
+// recheck looks again at what was held back because of loops.
 func (r *RIB) recheck() int {
-	groups := slices.Sorted(maps.Keys(r.work.suspects))
+	groups, cands := pick(r.work.suspects), pick(r.work.blocked)
 	for _, gi := range groups {
 		r.markDirty(gi)
 	}
-	cands := slices.Sorted(maps.Keys(r.work.blocked))
 	for _, c := range cands {
 		if _, still := r.work.blocked[c]; still {
 			r.evalEntry(r.cands.at(c).entry)
 		}
 	}
 	return 1 + len(groups) + len(cands)
+}
+
+// pick returns the members of a set in order, at most maxRecheck of them.
+func pick(set map[uint32]struct{}) []uint32 {
+	out := make([]uint32, 0, min(len(set), maxRecheck))
+	for i := range set {
+		if len(out) == maxRecheck {
+			break
+		}
+		out = append(out, i)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // resolveGroup works out a group's members and passes on what changed.
