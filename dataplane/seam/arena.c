@@ -68,7 +68,8 @@ void *arena_alloc(struct arena *a, size_t size)
 		a->exhausted = true;
 		return NULL;
 	}
-	/* The size is kept before each allocation: that is how a string with a NUL inside is found. */
+	/* The size is kept before each allocation: that is how a string with a NUL inside is found.
+	 */
 	need = ((size + 7) & ~(size_t)7) + sizeof(size_t);
 	if ((size_t)(a->end - a->at) < need && !grow(a, need))
 		return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bump allocator for one request: protobuf-c asks for memory once per submessage, string and bytes field, and a batch has
- * thousands of them. Everything is given back at once. It is bounded, so that bytes which unfold into many objects cannot
- * take all memory.
+ * A bump allocator for one request: protobuf-c asks for memory once per submessage, string and
+ * bytes field, and a batch has thousands of them. Everything is given back at once. It is bounded,
+ * so that bytes which unfold into many objects cannot take all memory.
  */
 #ifndef MILLRACE_SEAM_ARENA_H
 #define MILLRACE_SEAM_ARENA_H

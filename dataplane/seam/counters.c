@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clearing counters. The workers' counters only grow; what they were when they were cleared is kept beside them and taken off by the
- * reader.
+ * Clearing counters. The workers' counters only grow; what they were when they were cleared is kept
+ * beside them and taken off by the reader.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,8 @@ static void sum_nodes(struct node_sum *sums, uint32_t n)
 	struct rte_node *node;
 
 	for (unsigned int i = 0; i < n_workers; i++) {
-		rte_graph_foreach_node (count, off, workers[i]->graph, node) {
+		rte_graph_foreach_node(count, off, workers[i]->graph, node)
+		{
 			if (node->id >= n)
 				continue;
 			sums[node->id].calls += node->total_calls;
@@ -103,8 +104,7 @@ int counters_clear(const char *interface, uint64_t *count, struct dp_error *err)
 		*count = 1;
 		return 0;
 	}
-	iface_foreach(i)
-	{
+	iface_foreach (i) {
 		if (clear_iface(i, err) < 0)
 			return -1;
 		++*count;

@@ -316,8 +316,8 @@ static int stream_iface(const char *name, struct iface **i, struct dp_error *err
 	if (*i == NULL)
 		return -1;
 	if ((*i)->kind == IFACE_LOOPBACK)
-		return dp_fail(err, DP_INVALID, "interface", "%s is a loopback: no packet passes it",
-			       name);
+		return dp_fail(err, DP_INVALID, "interface",
+			       "%s is a loopback: no packet passes it", name);
 	return 0;
 }
 
@@ -367,7 +367,8 @@ static void captured(void *arg, const struct captured_packet *p, unsigned int n,
 		PB(CapturedPackets) m = PB_VALUE(CAPTURED_PACKETS);
 		size_t bytes = 0;
 
-		for (; at < n && m.n_packets < RTE_DIM(packet) && bytes < CAPTURE_EVENT_BYTES; at++) {
+		for (; at < n && m.n_packets < RTE_DIM(packet) && bytes < CAPTURE_EVENT_BYTES;
+		     at++) {
 			PB(CapturedPacket) *k = &packet[m.n_packets];
 
 			PB_INIT(captured_packet)(k);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Paged reads. A table's function fills page->out with up to page->limit rows, starting at the cursor, and puts the cursor of the next
- * page there, or leaves it empty at the end. 0, or -1 with *err.
+ * Paged reads. A table's function fills page->out with up to page->limit rows, starting at the
+ * cursor, and puts the cursor of the next page there, or leaves it empty at the end. 0, or -1 with
+ * *err.
  *
- * A cursor is a byte for the table and what the table's function needs to go on. It comes back from outside: it is checked, and
- * whatever it holds it can at worst lead to another place of the same table.
+ * A cursor is a byte for the table and what the table's function needs to go on. It comes back from
+ * outside: it is checked, and whatever it holds it can at worst lead to another place of the same
+ * table.
  */
 #ifndef MILLRACE_SEAM_LIST_H
 #define MILLRACE_SEAM_LIST_H

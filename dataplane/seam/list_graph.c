@@ -104,9 +104,8 @@ int list_nodes(struct page *p, struct dp_error *err)
 	by_id = arena_zalloc(p->arena, (n + 1) * sizeof(*by_id));
 	if (p->out->nodes == NULL || sums == NULL || by_id == NULL)
 		return list_no_memory(err);
-	rte_graph_foreach_node (count, off, workers[0]->graph, node)
-		if (node->id < n)
-			by_id[node->id] = node;
+	rte_graph_foreach_node(count, off, workers[0]->graph, node) if (node->id < n)
+		by_id[node->id] = node;
 	for (; at < n; at++) {
 		PB(NodeState) *m;
 
@@ -160,7 +159,8 @@ int list_drops(struct page *p, struct dp_error *err)
 	sums = node_sums(p->arena);
 	if (p->out->drops == NULL || sums == NULL)
 		return list_no_memory(err);
-	/* Reasons with a node, then those counted on the control thread. Neither list changes after the start. */
+	/* Reasons with a node, then those counted on the control thread. Neither list changes after
+	 * the start. */
 	for (r = drop_reason_first(); r != NULL; r = r->next, k++) {
 		char name[RTE_NODE_NAMESIZE + 8];
 		rte_node_t node;

@@ -158,8 +158,8 @@ static int by_addr(const void *a, const void *b)
 }
 
 /*
- * Addresses move in their array when one is deleted: within an interface they are walked in their order. The cursor is the
- * interface's id, the address's length and the address last seen.
+ * Addresses move in their array when one is deleted: within an interface they are walked in their
+ * order. The cursor is the interface's id, the address's length and the address last seen.
  */
 #define ADDR_CURSOR 19
 
@@ -199,7 +199,8 @@ int list_addresses(struct page *p, struct dp_error *err)
 			if (last.len != 0 && addr_cmp(&sorted[k]->addr, &last) <= 0)
 				continue;
 			if (p->out->n_addresses == p->limit) {
-				/* The last one given may be of an interface before: then this one starts anew. */
+				/* The last one given may be of an interface before: then this one
+				 * starts anew. */
 				const struct ip_addr none = {.len = 4};
 				const struct ip_addr *seen = k > 0 ? &sorted[k - 1]->addr : &none;
 				uint8_t next[ADDR_CURSOR];

@@ -115,8 +115,8 @@ int list_groups(struct page *p, struct dp_error *err)
 /* The family, the length and the bits of the last prefix. */
 #define ROUTE_CURSOR 18
 
-static int route_cursor(const struct page *p, struct route_info *after, const struct route_info **use,
-			struct dp_error *err)
+static int route_cursor(const struct page *p, struct route_info *after,
+			const struct route_info **use, struct dp_error *err)
 {
 	const uint8_t *c;
 	ProtobufCBinaryData b;
@@ -128,8 +128,7 @@ static int route_cursor(const struct page *p, struct route_info *after, const st
 	if (c == NULL)
 		return 0;
 	b = pb_bytes(c + 2, c[0] == 16 ? 16 : 4);
-	if (c[0] != (p->q->ipv6 ? 16 : 4) ||
-	    valid_prefix(&b, c[1], &after->prefix, &ignore) < 0)
+	if (c[0] != (p->q->ipv6 ? 16 : 4) || valid_prefix(&b, c[1], &after->prefix, &ignore) < 0)
 		return dp_fail(err, DP_INVALID, "cursor", "is none of this table");
 	after->plen = c[1];
 	*use = after;
@@ -146,7 +145,8 @@ static void route_cursor_set(struct page *p, const struct route_info *r)
 	cursor_set_bytes(p, c, sizeof(c));
 }
 
-/* A prefix may have a client's route and one of the data plane itself: both are told, the one in force first. */
+/* A prefix may have a client's route and one of the data plane itself: both are told, the one in
+ * force first. */
 int list_routes(struct page *p, struct dp_error *err)
 {
 	const struct vrf *v = valid_vrf(p->q->vrf, "vrf", err);
@@ -165,7 +165,8 @@ int list_routes(struct page *p, struct dp_error *err)
 		const bool client = r[k].client_group != 0, own = r[k].own_group != 0;
 		const size_t rows = (size_t)client + own;
 
-		/* The first prefix is given whole even if that is a row too many: the walk has to get on. */
+		/* The first prefix is given whole even if that is a row too many: the walk has to
+		 * get on. */
 		if (k > 0 && p->out->n_routes + rows > p->limit) {
 			route_cursor_set(p, &r[k - 1]);
 			return 0;
@@ -175,8 +176,8 @@ int list_routes(struct page *p, struct dp_error *err)
 
 			if (m == NULL)
 				return list_no_memory(err);
-			state_route(m, &r[k], rows == 1 ? client :
-							  (r[k].origin == ROUTE_CLIENT) == (i == 0));
+			state_route(m, &r[k],
+				    rows == 1 ? client : (r[k].origin == ROUTE_CLIENT) == (i == 0));
 			p->out->routes[p->out->n_routes++] = m;
 		}
 	}

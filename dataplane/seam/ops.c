@@ -53,7 +53,7 @@ static int apply(const PB(Op) *op, struct owner_tag tag, struct dp_error *err)
 int op_apply(const PB(Op) *op, struct owner_tag tag, struct dp_error *err)
 {
 	const ProtobufCFieldDescriptor *f;
-	char field[sizeof(err->field)];
+	char field[2 * sizeof(err->field)];
 
 	*err = (struct dp_error){0};
 	if (op->op_case != PBC(OP__OP__NOT_SET) && valid_known(&op->base, err) < 0)
@@ -65,10 +65,7 @@ int op_apply(const PB(Op) *op, struct owner_tag tag, struct dp_error *err)
 	f = protobuf_c_message_descriptor_get_field(op->base.descriptor, (unsigned int)op->op_case);
 	if (f == NULL)
 		return -1;
-	snprintf(field, sizeof(field), "%s", err->field);
-	if (*field == '\0')
-		snprintf(err->field, sizeof(err->field), "%s", f->name);
-	else
-		snprintf(err->field, sizeof(err->field), "%.*s.%s", 28, f->name, field);
+	snprintf(field, sizeof(field), "%s%s%s", f->name, *err->field ? "." : "", err->field);
+	snprintf(err->field, sizeof(err->field), "%.*s", (int)sizeof(err->field) - 1, field);
 	return -1;
 }

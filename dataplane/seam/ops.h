@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The operations of a batch. Each checks what it was given and hands it on; 0, or -1 with *err filled (the field relative to the
- * operation's message) and nothing changed.
+ * The operations of a batch. Each checks what it was given and hands it on; 0, or -1 with *err
+ * filled (the field relative to the operation's message) and nothing changed.
  */
 #ifndef MILLRACE_SEAM_OPS_H
 #define MILLRACE_SEAM_OPS_H

@@ -189,7 +189,8 @@ int op_interface_delete(const PB(InterfaceKey) *m, struct owner_tag tag, struct 
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
-/* The network and the broadcast address of an IPv4 prefix are no host's, but in /31 (RFC 3021) and /32. */
+/* The network and the broadcast address of an IPv4 prefix are no host's, but in /31 (RFC 3021) and
+ * /32. */
 static int valid_in_prefix(const struct ip_addr *a, uint32_t plen, struct dp_error *err)
 {
 	uint32_t addr, host;
@@ -201,7 +202,8 @@ static int valid_in_prefix(const struct ip_addr *a, uint32_t plen, struct dp_err
 	if ((addr & host) == 0)
 		return dp_fail(err, DP_INVALID, "address", "is the network address of its prefix");
 	if ((addr & host) == host)
-		return dp_fail(err, DP_INVALID, "address", "is the broadcast address of its prefix");
+		return dp_fail(err, DP_INVALID, "address",
+			       "is the broadcast address of its prefix");
 	return 0;
 }
 
@@ -270,8 +272,8 @@ int op_neighbor(const PB(Neighbor) *m, struct owner_tag tag, struct dp_error *er
 	    valid_host(&a, "address", err) < 0 || valid_mac(&m->mac, &mac, "mac", err) < 0)
 		return -1;
 	if (i->kind == IFACE_LOOPBACK)
-		return dp_fail(err, DP_INVALID, "interface", "%s is a loopback: it has no neighbours",
-			       i->name);
+		return dp_fail(err, DP_INVALID, "interface",
+			       "%s is a loopback: it has no neighbours", i->name);
 	if (iface_addr_find(i, &a) != NULL)
 		return dp_fail(err, DP_INVALID, "address", "is one of %s itself", i->name);
 	have = neigh_find(i, &a);

@@ -20,8 +20,8 @@ static int next_hop_iface(const PB(NextHop) *m, struct nh_obj *o, struct dp_erro
 	if (i == NULL)
 		return -1;
 	if (i->kind == IFACE_LOOPBACK)
-		return dp_fail(err, DP_INVALID, "interface", "%s is a loopback: nothing is behind it",
-			       i->name);
+		return dp_fail(err, DP_INVALID, "interface",
+			       "%s is a loopback: nothing is behind it", i->name);
 	o->iface = i->id;
 	return 0;
 }
@@ -30,7 +30,8 @@ static int next_hop_gateway(const PB(NextHop) *m, struct nh_obj *o, struct dp_er
 {
 	struct iface *found;
 
-	if (next_hop_iface(m, o, err) < 0 || valid_addr(&m->gateway, &o->gateway, "gateway", err) < 0 ||
+	if (next_hop_iface(m, o, err) < 0 ||
+	    valid_addr(&m->gateway, &o->gateway, "gateway", err) < 0 ||
 	    valid_host(&o->gateway, "gateway", err) < 0)
 		return -1;
 	/* A link-local address may be one's own on another link. */

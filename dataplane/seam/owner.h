@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owners: names that clients say in Hello, the small number each gets in owner tags, and the epoch in force. */
+/* Owners: names that clients say in Hello, the small number each gets in owner tags, and the epoch
+ * in force. */
 #ifndef MILLRACE_SEAM_OWNER_H
 #define MILLRACE_SEAM_OWNER_H
 
@@ -24,12 +25,14 @@ struct owner_claim {
 	uint64_t generation;
 };
 
-/* Takes the name with that epoch; *previous is the epoch that was in force (0: none). An older epoch is DP_STALE_EPOCH. */
+/* Takes the name with that epoch; *previous is the epoch that was in force (0: none). An older
+ * epoch is DP_STALE_EPOCH. */
 int owner_hello(const char *name, uint64_t epoch, struct owner_claim *claim, uint64_t *previous,
 		struct dp_error *err);
 /* 0 if the claim is still the latest; else DP_STALE_EPOCH. */
 int owner_check(const struct owner_claim *claim, struct dp_error *err);
-/* DP_PERMISSION if an object with this tag belongs to another client. What the data plane made itself may be taken over. */
+/* DP_PERMISSION if an object with this tag belongs to another client. What the data plane made
+ * itself may be taken over. */
 int owner_may_write(const struct owner_tag *have, uint8_t owner, struct dp_error *err);
 /* "" for the data plane itself. */
 const char *owner_name(uint8_t owner);

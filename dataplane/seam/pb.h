@@ -8,9 +8,9 @@
 #include "arena.h"
 
 /* A message type, a constant, the initialiser of a message. */
-#define PB(type)        Millrace__Dataplane__V1__##type
-#define PBC(name)       MILLRACE__DATAPLANE__V1__##name
-#define PB_INIT(lower)  millrace__dataplane__v1__##lower##__init
+#define PB(type)	Millrace__Dataplane__V1__##type
+#define PBC(name)	MILLRACE__DATAPLANE__V1__##name
+#define PB_INIT(lower)	millrace__dataplane__v1__##lower##__init
 #define PB_VALUE(UPPER) MILLRACE__DATAPLANE__V1__##UPPER##__INIT
 
 /* A new message in an arena, or NULL. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions about the way of a packet: echo requests and traceroute probes, and what the FIB would do. */
+/* Questions about the way of a packet: echo requests and traceroute probes, and what the FIB would
+ * do. */
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,11 +195,16 @@ static uint32_t probe_hash(const struct probe *p)
 static const char *action_name(enum nh_action a)
 {
 	static const char *const names[NH_ACTION_MAX] = {
-		[NH_NO_ROUTE] = "no route", [NH_REWRITE] = "forward",
-		[NH_LOCAL] = "local",       [NH_GLEAN] = "glean",
-		[NH_UNRESOLVED] = "unresolved", [NH_BLACKHOLE] = "blackhole",
-		[NH_REJECT] = "reject",     [NH_PUNT] = "punt",
-		[NH_BROADCAST] = "broadcast", [NH_VRF] = "instance loop",
+		[NH_NO_ROUTE] = "no route",
+		[NH_REWRITE] = "forward",
+		[NH_LOCAL] = "local",
+		[NH_GLEAN] = "glean",
+		[NH_UNRESOLVED] = "unresolved",
+		[NH_BLACKHOLE] = "blackhole",
+		[NH_REJECT] = "reject",
+		[NH_PUNT] = "punt",
+		[NH_BROADCAST] = "broadcast",
+		[NH_VRF] = "instance loop",
 		[NH_DOWN] = "down",
 	};
 

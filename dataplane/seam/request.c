@@ -10,7 +10,8 @@
 #include "valid.h"
 
 /*
- * The id, for the answer to a request that cannot be read: 0 unless it comes first, as every protobuf library writes it.
+ * The id, for the answer to a request that cannot be read: 0 unless it comes first, as every
+ * protobuf library writes it.
  */
 static uint64_t peek_id(const uint8_t *data, size_t len)
 {
@@ -119,8 +120,8 @@ static bool batch_refused(struct seam_client *c, struct job *j, const struct dp_
 static void batch_continue(struct seam_client *c)
 {
 	struct job *j = &c->job;
-	const size_t end =
-		j->at + SEAM_BATCH_SLICE < j->batch->n_ops ? j->at + SEAM_BATCH_SLICE : j->batch->n_ops;
+	const size_t end = j->at + SEAM_BATCH_SLICE < j->batch->n_ops ? j->at + SEAM_BATCH_SLICE
+								      : j->batch->n_ops;
 	PB(Response) r = PB_VALUE(RESPONSE);
 	PB(BatchResult) result = PB_VALUE(BATCH_RESULT);
 	struct dp_error err;
@@ -309,7 +310,8 @@ static void dispatch(struct seam_client *c, const PB(Request) *q)
 		return;
 	case PBC(REQUEST__OP__NOT_SET):
 	default:
-		dp_fail(&err, DP_UNKNOWN_REQUEST, "", "the request is none that this version knows");
+		dp_fail(&err, DP_UNKNOWN_REQUEST, "",
+			"the request is none that this version knows");
 		reply_error(c, q->id, "", &err);
 		return;
 	}
@@ -329,8 +331,8 @@ void request_begin(struct seam_client *c, const uint8_t *data, size_t len)
 		struct dp_error err;
 
 		if (c->arena.exhausted)
-			dp_fail(&err, DP_MALFORMED, "", "the request unfolds into more than %u bytes",
-				SEAM_DECODE_MAX);
+			dp_fail(&err, DP_MALFORMED, "",
+				"the request unfolds into more than %u bytes", SEAM_DECODE_MAX);
 		else
 			dp_fail(&err, DP_MALFORMED, "", "the frame is not a Request");
 		reply_error(c, peek_id(data, len), "", &err);

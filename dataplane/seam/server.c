@@ -352,7 +352,8 @@ static void client_event(int fd, uint32_t events, void *arg)
 	}
 	if ((events & (EPOLLIN | EPOLLHUP)) == 0 || c->closing || c->eof ||
 	    c->end - c->start >= SEAM_FRAME_MAX + 4) {
-		/* With nobody left to read the answers there is no use in the requests that wait. */
+		/* With nobody left to read the answers there is no use in the requests that wait.
+		 */
 		if (events & EPOLLHUP)
 			client_kill(c);
 		return;

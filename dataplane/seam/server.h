@@ -13,18 +13,21 @@
 #include "sweep.h"
 
 #define SEAM_CLIENTS_MAX 32
-#define SEAM_FRAME_MAX   (4u << 20)
-#define SEAM_OPS_MAX     8192u
-/* Answers that may wait for a client before it is disconnected, and events before they are dropped. */
+#define SEAM_FRAME_MAX	 (4u << 20)
+#define SEAM_OPS_MAX	 8192u
+/* Answers that may wait for a client before it is disconnected, and events before they are dropped.
+ */
 #define SEAM_ANSWERS_MAX (64u << 20)
-#define SEAM_EVENTS_MAX  (4u << 20)
+#define SEAM_EVENTS_MAX	 (4u << 20)
 /* Memory one request may unfold into, and what its answer may take on top. */
 #define SEAM_DECODE_MAX (64u << 20)
 #define SEAM_ANSWER_MAX (64u << 20)
-/* Subscriptions, traces and captures of one connection; pings of one connection at the same time. */
+/* Subscriptions, traces and captures of one connection; pings of one connection at the same time.
+ */
 #define SEAM_STREAMS_MAX 16
-#define SEAM_PINGS_MAX   256
-/* Operations of a batch, and objects of a sweep, per turn of the loop: what else the control thread does waits no longer. */
+#define SEAM_PINGS_MAX	 256
+/* Operations of a batch, and objects of a sweep, per turn of the loop: what else the control thread
+ * does waits no longer. */
 #define SEAM_BATCH_SLICE 512
 #define SEAM_SWEEP_SLICE 512
 
@@ -104,13 +107,16 @@ struct seam_client {
 
 /* ---- server.c ---- */
 
-/* fd: a connected socket that is closed with the client, or -1. NULL when there are too many, or no memory. */
+/* fd: a connected socket that is closed with the client, or -1. NULL when there are too many, or no
+ * memory. */
 struct seam_client *client_new(int fd);
-/* Stops its streams and pings and closes the socket. The struct lives until the end of the turn of the loop. */
+/* Stops its streams and pings and closes the socket. The struct lives until the end of the turn of
+ * the loop. */
 void client_kill(struct seam_client *c);
 /* Nothing more is read; the connection ends when what waits was sent. */
 void client_close(struct seam_client *c);
-/* One turn of the loop: a slice of work for each client, and what can be sent. True if there is more to do at once. */
+/* One turn of the loop: a slice of work for each client, and what can be sent. True if there is
+ * more to do at once. */
 bool seam_turn(void *arg);
 void client_foreach(void (*fn)(struct seam_client *c, void *arg), void *arg);
 

@@ -22,9 +22,9 @@ PB(OperStatus) state_oper(const struct iface *i)
 {
 	if (i->oper_up)
 		return PBC(OPER_STATUS__OPER_STATUS_UP);
-	if (!i->admin_up || (i->kind == IFACE_VLAN && (i->parent >= IFACE_MAX ||
-						      ifaces[i->parent] == NULL ||
-						      !ifaces[i->parent]->oper_up)))
+	if (!i->admin_up ||
+	    (i->kind == IFACE_VLAN &&
+	     (i->parent >= IFACE_MAX || ifaces[i->parent] == NULL || !ifaces[i->parent]->oper_up)))
 		return PBC(OPER_STATUS__OPER_STATUS_LOWER_LAYER_DOWN);
 	return PBC(OPER_STATUS__OPER_STATUS_DOWN);
 }
@@ -74,9 +74,9 @@ static const char *group_iface(uint32_t gid)
 {
 	const union group g = {.u64 = groups[gid].u64};
 
-	return gid < groups_max && g.mask == 0 && g.nh < nexthops_max ?
-		       state_iface_name(nexthops[g.nh].iface) :
-		       "";
+	return gid < groups_max && g.mask == 0 && g.nh < nexthops_max
+		       ? state_iface_name(nexthops[g.nh].iface)
+		       : "";
 }
 
 void state_route(PB(RouteState) *m, const struct route_info *r, bool client)
@@ -93,8 +93,10 @@ void state_route(PB(RouteState) *m, const struct route_info *r, bool client)
 		m->owner = pb_str(owner_name(r->owner.owner));
 		m->epoch = r->owner.epoch;
 	} else {
-		/* Only of the route in force the origin is known; one that gives way is a neighbour's. */
-		m->origin = (PB(RouteOrigin))(r->origin != ROUTE_CLIENT ? r->origin : ROUTE_NEIGHBOR);
+		/* Only of the route in force the origin is known; one that gives way is a
+		 * neighbour's. */
+		m->origin =
+			(PB(RouteOrigin))(r->origin != ROUTE_CLIENT ? r->origin : ROUTE_NEIGHBOR);
 		m->interface = pb_str(group_iface(r->own_group));
 	}
 }
@@ -107,11 +109,12 @@ const char *state_nh_reason(uint32_t nh)
 		return "";
 	switch (n->action) {
 	case NH_UNRESOLVED:
-		if (n->iface != IFACE_NONE && ifaces[n->iface] != NULL && !ifaces[n->iface]->oper_up)
+		if (n->iface != IFACE_NONE && ifaces[n->iface] != NULL &&
+		    !ifaces[n->iface]->oper_up)
 			return "the interface is down";
-		return n->neigh != NULL && n->neigh->nud == NUD_FAILED ?
-			       "the neighbour does not answer" :
-			       "the neighbour is not resolved yet";
+		return n->neigh != NULL && n->neigh->nud == NUD_FAILED
+			       ? "the neighbour does not answer"
+			       : "the neighbour is not resolved yet";
 	case NH_DOWN:
 		return "the interface is down";
 	case NH_NO_ROUTE:
@@ -151,7 +154,8 @@ void state_counters(PB(InterfaceCounters) *m, const struct iface *i)
 	    rte_eth_stats_get(i->port, &dev) != 0)
 		return;
 	m->rx_errors = since(dev.ierrors, ports[i->port]->stats_base.ierrors);
-	m->rx_missed = since(dev.imissed + dev.rx_nombuf, ports[i->port]->stats_base.imissed +
-								  ports[i->port]->stats_base.rx_nombuf);
+	m->rx_missed =
+		since(dev.imissed + dev.rx_nombuf,
+		      ports[i->port]->stats_base.imissed + ports[i->port]->stats_base.rx_nombuf);
 	m->tx_errors = since(dev.oerrors, ports[i->port]->stats_base.oerrors);
 }

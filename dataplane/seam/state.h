@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Objects of the data plane as messages of the seam, for lists and events alike. Strings point into the objects. */
+/* Objects of the data plane as messages of the seam, for lists and events alike. Strings point into
+ * the objects. */
 #ifndef MILLRACE_SEAM_STATE_H
 #define MILLRACE_SEAM_STATE_H
 

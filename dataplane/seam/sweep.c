@@ -136,8 +136,7 @@ static void sweep_ras(struct sweep *s)
 {
 	struct iface *i;
 
-	iface_foreach(i)
-	{
+	iface_foreach (i) {
 		struct owner_tag tag = ra_owner(i);
 
 		if (i->ra != NULL && stale(s, &tag) && ra_delete(i, NULL) == 0)

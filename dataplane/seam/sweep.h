@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sweep: deletes an owner's objects of older epochs in an order in which nothing that is still referred to is deleted. It is done
- * in slices, since a million routes take longer than the neighbours may wait.
+ * Sweep: deletes an owner's objects of older epochs in an order in which nothing that is still
+ * referred to is deleted. It is done in slices, since a million routes take longer than the
+ * neighbours may wait.
  */
 #ifndef MILLRACE_SEAM_SWEEP_H
 #define MILLRACE_SEAM_SWEEP_H

@@ -65,7 +65,8 @@ int valid_vrf_name(const char *s, const char *field, struct dp_error *err)
 	return valid_name(s, VRF_NAME_LEN - 1, "_-", field, err);
 }
 
-/* Length of the UTF-8 sequence at s, 0 if it is none (RFC 3629: no overlong forms, surrogates, or beyond U+10FFFF). */
+/* Length of the UTF-8 sequence at s, 0 if it is none (RFC 3629: no overlong forms, surrogates, or
+ * beyond U+10FFFF). */
 static size_t utf8_len(const char *str)
 {
 	const uint8_t *s = (const uint8_t *)str;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checks of what came over the seam. Each returns 0, or -1 after dp_fail() with the field's name. */
+/* Checks of what came over the seam. Each returns 0, or -1 after dp_fail() with the field's name.
+ */
 #ifndef MILLRACE_SEAM_VALID_H
 #define MILLRACE_SEAM_VALID_H
 
@@ -12,9 +13,11 @@
 struct iface;
 struct vrf;
 
-/* Fields this version does not know might change the meaning of the rest: the message is refused. */
+/* Fields this version does not know might change the meaning of the rest: the message is refused.
+ */
 int valid_known(const ProtobufCMessage *m, struct dp_error *err);
-/* Letters, digits and the characters of `extra`; 1 to max bytes. The string must come from an arena. */
+/* Letters, digits and the characters of `extra`; 1 to max bytes. The string must come from an
+ * arena. */
 int valid_name(const char *s, size_t max, const char *extra, const char *field,
 	       struct dp_error *err);
 int valid_iface_name(const char *s, const char *field, struct dp_error *err);
@@ -40,7 +43,8 @@ struct vrf *valid_vrf(const char *name, const char *field, struct dp_error *err)
 
 bool ip_addr_is_multicast(const struct ip_addr *a);
 bool ip_addr_is_loopback(const struct ip_addr *a);
-/* Replaces what is not printable UTF-8, in place: clients refuse messages with anything else in a string. */
+/* Replaces what is not printable UTF-8, in place: clients refuse messages with anything else in a
+ * string. */
 void make_printable(char *s);
 
 #endif
