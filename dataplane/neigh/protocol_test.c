@@ -335,15 +335,8 @@ static void run(uint16_t id, uint16_t vlan)
 	test_na(i);
 	test_ra(i);
 	test_iface_events(i);
-	neigh_iface_deleted(i);
-	while (i->n_addrs > 0) {
-		struct ip_addr a = i->addrs[0].addr;
-
-		CHECK(iface_addr_delete(i, &a, NULL) == 0);
-	}
-	drain();
+	box_iface_free(i);
 	CHECK(neigh_count() == 0 && rte_mempool_avail_count(dp_pool) == dp_pool->size);
-	ifaces[id] = NULL;
 }
 
 void test_protocols(void)

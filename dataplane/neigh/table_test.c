@@ -362,5 +362,6 @@ void test_tables(void)
 	test_limit(i);
 	test_outputs(i);
 	test_whole_table(i);
+	box_iface_free(i);
 	CHECK(rte_mempool_avail_count(dp_pool) == dp_pool->size);
 }

@@ -8,6 +8,7 @@
 #include <rte_malloc.h>
 
 #include "../core/ring.h"
+#include "../iface/iface_private.h"
 #include "../vrf/vrf.h"
 
 static struct worker worker;
@@ -63,6 +64,19 @@ struct iface *box_iface(uint16_t id, uint16_t vlan)
 	nexthop_write(i->nh_bcast, &n);
 	ifaces[id] = i;
 	return i;
+}
+
+void box_iface_free(struct iface *i)
+{
+	neigh_iface_deleted(i);
+	iface_addrs_delete_all(i);
+	iface_addrs_free(i);
+	ifaces[i->id] = NULL;
+	nexthop_free(i->nh_local);
+	nexthop_free(i->nh_glean);
+	nexthop_free(i->nh_bcast);
+	rte_free(i);
+	drain();
 }
 
 void box_addr(struct iface *i, const char *addr, uint8_t plen)

@@ -22,6 +22,8 @@
 void box_init(void);
 /* An interface that is up, with MAC 02:00:00:00:00:ID; vlan 0 for a port's own. */
 struct iface *box_iface(uint16_t id, uint16_t vlan);
+/* Deletes its neighbours and addresses, then itself. */
+void box_iface_free(struct iface *i);
 /* Adds "10.0.0.1", 24 or the like. */
 void box_addr(struct iface *i, const char *addr, uint8_t plen);
 /* Takes the interface up or down as iface.c does. */
