@@ -1,0 +1,1232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The seam from outside: a client on a thread of its own talks to a whole data plane over the
+ * socket. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../core/error.h"
+#include "../core/loop.h"
+#include "seam.h"
+#include "testbed.h"
+#include "testclient.h"
+
+#define SEAM_OPS 8192
+
+static char dir[] = "/tmp/seam-test-XXXXXX";
+static char path[64];
+
+/* ---- making operations ----------------------------------------------------------------------- */
+
+struct bytes {
+	uint8_t b[16];
+};
+
+static ProtobufCBinaryData addr(struct bytes *store, const char *s)
+{
+	bool v6 = strchr(s, ':') != NULL;
+
+	if (*s == '\0')
+		return pb_bytes(NULL, 0);
+	CHECK(inet_pton(v6 ? AF_INET6 : AF_INET, s, store->b) == 1, "%s", s);
+	return pb_bytes(store->b, v6 ? 16 : 4);
+}
+
+#define OP(member, UPPER)                                                                          \
+	PB(Op) op = PB_VALUE(OP);                                                                  \
+	op.op_case = PBC(OP__OP_##UPPER);                                                          \
+	op.member = &m
+
+/* What is expected of an operation that must be refused; NULL: it must be carried out. */
+struct refusal {
+	int fd;
+	int code;
+	const char *field;
+};
+
+static int fd_main;
+
+static void apply_one(op_t *op, const struct refusal *want)
+{
+	if (want == NULL)
+		client_apply(fd_main, op);
+	else
+		client_refused(want->fd, op, want->code, want->field);
+}
+
+static void vrf(const char *name, uint32_t r4, uint32_t r6, const struct refusal *want)
+{
+	PB(Vrf) m = PB_VALUE(VRF);
+	OP(vrf, VRF);
+	m.name = pb_str(name);
+	m.ip4_routes = r4;
+	m.ip6_routes = r6;
+	apply_one(&op, want);
+}
+
+static void vrf_delete(const char *name, const struct refusal *want)
+{
+	PB(VrfKey) m = PB_VALUE(VRF_KEY);
+	OP(vrf_delete, VRF_DELETE);
+	m.name = pb_str(name);
+	apply_one(&op, want);
+}
+
+static void interface_op(PB(Interface) m, const struct refusal *want)
+{
+	OP(interface, INTERFACE);
+	apply_one(&op, want);
+}
+
+static PB(Interface) port_of(const char *name, const char *device)
+{
+	PB(Interface) m = PB_VALUE(INTERFACE);
+
+	m.name = pb_str(name);
+	m.kind = PBC(INTERFACE_KIND__INTERFACE_KIND_PORT);
+	m.device = pb_str(device);
+	m.admin_up = true;
+	return m;
+}
+
+static PB(Interface) vlan_of(const char *name, const char *parent, uint32_t id)
+{
+	PB(Interface) m = PB_VALUE(INTERFACE);
+
+	m.name = pb_str(name);
+	m.kind = PBC(INTERFACE_KIND__INTERFACE_KIND_VLAN);
+	m.parent = pb_str(parent);
+	m.vlan_id = id;
+	m.admin_up = true;
+	return m;
+}
+
+static PB(Interface) loopback_of(const char *name)
+{
+	PB(Interface) m = PB_VALUE(INTERFACE);
+
+	m.name = pb_str(name);
+	m.kind = PBC(INTERFACE_KIND__INTERFACE_KIND_LOOPBACK);
+	m.admin_up = true;
+	return m;
+}
+
+static void interface_delete(const char *name, const struct refusal *want)
+{
+	PB(InterfaceKey) m = PB_VALUE(INTERFACE_KEY);
+	OP(interface_delete, INTERFACE_DELETE);
+	m.name = pb_str(name);
+	apply_one(&op, want);
+}
+
+static void address(const char *interface, const char *a, uint32_t plen, const struct refusal *want)
+{
+	PB(Address) m = PB_VALUE(ADDRESS);
+	struct bytes s;
+	OP(address, ADDRESS);
+	m.interface = pb_str(interface);
+	m.address = addr(&s, a);
+	m.prefix_len = plen;
+	apply_one(&op, want);
+}
+
+static void address_delete(const char *interface, const char *a, const struct refusal *want)
+{
+	PB(AddressKey) m = PB_VALUE(ADDRESS_KEY);
+	struct bytes s;
+	OP(address_delete, ADDRESS_DELETE);
+	m.interface = pb_str(interface);
+	m.address = addr(&s, a);
+	apply_one(&op, want);
+}
+
+static void neighbor(const char *interface, const char *a, const char *mac, size_t mac_len,
+		     const struct refusal *want)
+{
+	PB(Neighbor) m = PB_VALUE(NEIGHBOR);
+	struct bytes s;
+	OP(neighbor, NEIGHBOR);
+	m.interface = pb_str(interface);
+	m.address = addr(&s, a);
+	m.mac = pb_bytes(mac, mac_len);
+	apply_one(&op, want);
+}
+
+static void neighbor_delete(const char *interface, const char *a, const struct refusal *want)
+{
+	PB(NeighborKey) m = PB_VALUE(NEIGHBOR_KEY);
+	struct bytes s;
+	OP(neighbor_delete, NEIGHBOR_DELETE);
+	m.interface = pb_str(interface);
+	m.address = addr(&s, a);
+	apply_one(&op, want);
+}
+
+static void next_hop(uint64_t id, int kind, const char *interface, const char *gateway,
+		     const char *in_vrf, const struct refusal *want)
+{
+	PB(NextHop) m = PB_VALUE(NEXT_HOP);
+	struct bytes s;
+	OP(next_hop, NEXT_HOP);
+	m.id = id;
+	m.kind = (PB(NextHopKind))kind;
+	m.interface = pb_str(interface);
+	m.gateway = addr(&s, gateway);
+	m.vrf = pb_str(in_vrf);
+	apply_one(&op, want);
+}
+
+static void next_hop_delete(uint64_t id, const struct refusal *want)
+{
+	PB(Op) op = PB_VALUE(OP);
+
+	op.op_case = PBC(OP__OP_NEXT_HOP_DELETE);
+	op.next_hop_delete = id;
+	apply_one(&op, want);
+}
+
+static void group_n(uint64_t id, const uint64_t *ids, const uint32_t *weights, size_t n,
+		    const struct refusal *want)
+{
+	PB(Group) m = PB_VALUE(GROUP);
+	PB(Member) mem[80], *mp[80];
+	OP(group, GROUP);
+
+	for (size_t k = 0; k < n; k++) {
+		PB_INIT(member)(&mem[k]);
+		mem[k].next_hop_id = ids[k];
+		mem[k].weight = weights != NULL ? weights[k] : 0;
+		mp[k] = &mem[k];
+	}
+	m.id = id;
+	m.members = mp;
+	m.n_members = n;
+	apply_one(&op, want);
+}
+
+static void group_delete(uint64_t id, const struct refusal *want)
+{
+	PB(Op) op = PB_VALUE(OP);
+
+	op.op_case = PBC(OP__OP_GROUP_DELETE);
+	op.group_delete = id;
+	apply_one(&op, want);
+}
+
+static void route(const char *in_vrf, const char *prefix, uint32_t plen, uint64_t group,
+		  const struct refusal *want)
+{
+	PB(Route) m = PB_VALUE(ROUTE);
+	struct bytes s;
+	OP(route, ROUTE);
+	m.vrf = pb_str(in_vrf);
+	m.prefix = addr(&s, prefix);
+	m.prefix_len = plen;
+	m.group_id = group;
+	apply_one(&op, want);
+}
+
+static void route_delete(const char *in_vrf, const char *prefix, uint32_t plen,
+			 const struct refusal *want)
+{
+	PB(RouteKey) m = PB_VALUE(ROUTE_KEY);
+	struct bytes s;
+	OP(route_delete, ROUTE_DELETE);
+	m.vrf = pb_str(in_vrf);
+	m.prefix = addr(&s, prefix);
+	m.prefix_len = plen;
+	apply_one(&op, want);
+}
+
+static void ra(PB(RouterAdvertisement) m, const struct refusal *want)
+{
+	OP(router_advertisement, ROUTER_ADVERTISEMENT);
+	apply_one(&op, want);
+}
+
+static void settings(PB(Settings) m, const struct refusal *want)
+{
+	OP(settings, SETTINGS);
+	apply_one(&op, want);
+}
+
+#define NO(code_, field_)                                                                          \
+	(&(const struct refusal){                                                                  \
+		.fd = fd_main, .code = DP_##code_, .field = "batch.ops[0]." field_})
+
+#define GATEWAY	  PBC(NEXT_HOP_KIND__NEXT_HOP_KIND_GATEWAY)
+#define INTERFACE PBC(NEXT_HOP_KIND__NEXT_HOP_KIND_INTERFACE)
+#define BLACKHOLE PBC(NEXT_HOP_KIND__NEXT_HOP_KIND_BLACKHOLE)
+#define INSTANCE  PBC(NEXT_HOP_KIND__NEXT_HOP_KIND_VRF)
+#define MAC	  "\x02\x00\x00\x00\x00\x09"
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void test_socket_mode(void)
+{
+	struct stat st;
+
+	CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "mode %o", st.st_mode & 0777);
+}
+
+static void test_framing(void)
+{
+	uint8_t oversized[4] = {0, 0x40, 0, 1};
+	uint8_t garbage[] = {0x08, 0x2a, 0xff, 0xff, 0xff, 0xff};
+	uint8_t unknown[] = {0x08, 0x07, 0xf2, 0x7f, 0x00};
+	uint8_t info[] = {0, 0, 0, 4, 0x08, 0x05, 0x32, 0x00};
+	uint8_t both[2 * sizeof(info)];
+	int fd = client_connect(path);
+	resp_t *r;
+
+	/* Nothing in it: no request. */
+	client_send_frame(fd, "", 0);
+	r = client_recv(fd);
+	expect_error(r, DP_UNKNOWN_REQUEST, "");
+	resp_free(r);
+	client_send_frame(fd, unknown, sizeof(unknown));
+	r = client_recv(fd);
+	expect_error(r, DP_UNKNOWN_REQUEST, "");
+	CHECK(r->id == 7, "id %llu", (unsigned long long)r->id);
+	resp_free(r);
+	client_send_frame(fd, garbage, sizeof(garbage));
+	r = client_recv(fd);
+	expect_error(r, DP_MALFORMED, "");
+	CHECK(r->id == 42, "id %llu", (unsigned long long)r->id);
+	resp_free(r);
+	/* The stream is still followed: byte by byte, and two at once. */
+	for (size_t k = 0; k < sizeof(info); k++) {
+		client_send_raw(fd, &info[k], 1);
+		usleep(1000);
+	}
+	r = client_recv(fd);
+	CHECK(r->id == 5 && r->result_case == PBC(RESPONSE__RESULT_INFO), "info");
+	CHECK(strcmp(r->info->version, dp_version) == 0 && r->info->boot_id == dp_boot_id, "info");
+	CHECK(r->info->workers == 1 && r->info->mbufs_total >= 2048, "info");
+	resp_free(r);
+	memcpy(both, info, sizeof(info));
+	memcpy(both + sizeof(info), info, sizeof(info));
+	client_send_raw(fd, both, sizeof(both));
+	resp_free(client_recv(fd));
+	resp_free(client_recv(fd));
+	client_send_raw(fd, oversized, sizeof(oversized));
+	r = client_recv(fd);
+	expect_error(r, DP_MALFORMED, "");
+	resp_free(r);
+	CHECK(client_recv(fd) == NULL, "still open");
+	close(fd);
+}
+
+/* Two megabytes of empty operations would unfold into a hundred. */
+static void test_bomb(void)
+{
+	const size_t n = 2000000;
+	uint8_t *buf = malloc(n + 16), *p = buf;
+	int fd = client_connect(path);
+	resp_t *r;
+
+	CHECK(buf != NULL, "malloc");
+	*p++ = 0x08;
+	*p++ = 9;
+	*p++ = 0x1a;
+	for (size_t v = n; v != 0; v >>= 7)
+		*p++ = (uint8_t)(v & 0x7f) | (v > 0x7f ? 0x80 : 0);
+	for (size_t k = 0; k < n / 2; k++) {
+		*p++ = 0x0a;
+		*p++ = 0;
+	}
+	client_send_frame(fd, buf, (size_t)(p - buf));
+	r = client_recv(fd);
+	expect_error(r, DP_MALFORMED, "");
+	CHECK(r->id == 9, "id");
+	resp_free(r);
+	free(buf);
+	close(fd);
+}
+
+static void test_hello(void)
+{
+	int fd = client_connect(path);
+	PB(Op) op = PB_VALUE(OP), *ops = &op;
+	req_t q = PB_VALUE(REQUEST);
+	PB(Sweep) sweep = PB_VALUE(SWEEP);
+	resp_t *r = client_batch(fd, &ops, 1);
+
+	expect_error(r, DP_STALE_EPOCH, "batch");
+	resp_free(r);
+	q.op_case = PBC(REQUEST__OP_SWEEP);
+	q.sweep = &sweep;
+	r = client_call(fd, &q);
+	expect_error(r, DP_STALE_EPOCH, "sweep");
+	resp_free(r);
+	r = client_try_hello(fd, "", 1);
+	expect_error(r, DP_INVALID, "hello.owner");
+	resp_free(r);
+	r = client_try_hello(fd, "Vnf", 1);
+	expect_error(r, DP_INVALID, "hello.owner");
+	resp_free(r);
+	r = client_try_hello(fd, "abcdefghijklmnopqrstuvwxyz0123456", 1);
+	expect_error(r, DP_INVALID, "hello.owner");
+	resp_free(r);
+	r = client_try_hello(fd, "vnf", 0);
+	expect_error(r, DP_INVALID, "hello.epoch");
+	resp_free(r);
+	r = client_try_hello(fd, "vnf", 10);
+	CHECK(r->hello != NULL && r->hello->previous_epoch == 0 && r->hello->max_ops == 8192,
+	      "hello");
+	resp_free(r);
+	r = client_try_hello(fd, "vnf", 9);
+	expect_error(r, DP_STALE_EPOCH, "hello.epoch");
+	resp_free(r);
+	r = client_try_hello(fd, "vnf", 10);
+	CHECK(r->hello != NULL && r->hello->previous_epoch == 10, "hello");
+	resp_free(r);
+	/* An operation that is none. */
+	r = client_batch(fd, &ops, 1);
+	CHECK(r->batch != NULL && r->batch->n_failed == 1, "batch");
+	CHECK(r->batch->failed[0]->error->code == PBC(CODE__CODE_UNKNOWN_REQUEST), "code");
+	CHECK(strcmp(r->batch->failed[0]->error->field, "batch.ops[0]") == 0, "field");
+	resp_free(r);
+	close(fd);
+}
+
+static void test_build(void)
+{
+	PB(RouterAdvertisement) adv = PB_VALUE(ROUTER_ADVERTISEMENT);
+	PB(Interface) m;
+
+	vrf("red", 2000, 2000, NULL);
+	vrf("red", 0, 0, NULL);
+	interface_op(port_of("eth1", "net_null0,no-rx=1"), NULL);
+	interface_op(port_of("eth1", "net_null0,no-rx=1"), NULL);
+	interface_op(vlan_of("eth1.7", "eth1", 7), NULL);
+	m = loopback_of("lo1");
+	m.description = "router id \xc3\xbc";
+	interface_op(m, NULL);
+	m = loopback_of("lored");
+	m.vrf = "red";
+	interface_op(m, NULL);
+	address("eth1", "192.0.2.1", 24, NULL);
+	address("eth1", "2001:db8::1", 64, NULL);
+	address("eth1.7", "198.51.100.1", 31, NULL);
+	address("lo1", "203.0.113.1", 32, NULL);
+	address("lored", "203.0.113.1", 32, NULL);
+	neighbor("eth1", "192.0.2.9", MAC, 6, NULL);
+	next_hop(1, GATEWAY, "eth1", "192.0.2.9", "", NULL);
+	next_hop(2, GATEWAY, "eth1", "fe80::2", "", NULL);
+	next_hop(3, BLACKHOLE, "", "", "", NULL);
+	next_hop(4, INSTANCE, "", "", "red", NULL);
+	next_hop(5, INTERFACE, "eth1", "", "", NULL);
+	group_n(1, (const uint64_t[]){1}, NULL, 1, NULL);
+	group_n(2, (const uint64_t[]){1, 2}, (const uint32_t[]){3, 1}, 2, NULL);
+	group_n(3, (const uint64_t[]){3}, NULL, 1, NULL);
+	group_n(4, (const uint64_t[]){4}, NULL, 1, NULL);
+	route("", "10.0.0.0", 8, 1, NULL);
+	route("default", "10.1.0.0", 16, 2, NULL);
+	route("", "0.0.0.0", 0, 1, NULL);
+	route("", "2001:db8:1::", 48, 2, NULL);
+	route("red", "10.0.0.0", 8, 3, NULL);
+	route("", "172.16.0.0", 12, 4, NULL);
+	adv.interface = "eth1";
+	adv.router_lifetime = 1800;
+	ra(adv, NULL);
+}
+
+/* Everything that configuration makes, as bytes. */
+static size_t snapshot(uint8_t *out, size_t max)
+{
+	static const int tables[] = {
+		PBC(TABLE__TABLE_VRFS),	     PBC(TABLE__TABLE_INTERFACES),
+		PBC(TABLE__TABLE_ADDRESSES), PBC(TABLE__TABLE_NEXT_HOPS),
+		PBC(TABLE__TABLE_GROUPS),    PBC(TABLE__TABLE_ROUTES),
+	};
+	size_t n = 0;
+
+	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables); t++) {
+		resp_t *r = client_list(fd_main, tables[t], 4096, pb_bytes(NULL, 0), "", "", false);
+		size_t len;
+
+		CHECK(r->list != NULL && r->list->next_cursor.len == 0, "list");
+		/* What moves by itself. */
+		for (size_t k = 0; k < r->list->n_interfaces; k++) {
+			millrace__dataplane__v1__interface_counters__free_unpacked(
+				r->list->interfaces[k]->counters, NULL);
+			r->list->interfaces[k]->counters = NULL;
+		}
+		for (size_t k = 0; k < r->list->n_addresses; k++)
+			r->list->addresses[k]->dad = 0;
+		for (size_t k = 0; k < r->list->n_next_hops; k++) {
+			r->list->next_hops[k]->tx_packets = r->list->next_hops[k]->tx_octets = 0;
+			r->list->next_hops[k]->up = false;
+			if (r->list->next_hops[k]->reason != protobuf_c_empty_string)
+				*r->list->next_hops[k]->reason = '\0';
+		}
+		for (size_t k = 0; k < r->list->n_groups; k++)
+			r->list->groups[k]->members_up = 0;
+		r->id = 0;
+		len = protobuf_c_message_get_packed_size(&r->base);
+		CHECK(n + len <= max, "snapshot");
+		n += protobuf_c_message_pack(&r->base, out + n);
+		resp_free(r);
+	}
+	return n;
+}
+
+static void refuse_vrfs(void)
+{
+	vrf("", 0, 0, NO(INVALID, "vrf.name"));
+	vrf("a b", 0, 0, NO(INVALID, "vrf.name"));
+	vrf("abcdefghijklmnopqrstuvwxyz0123456789", 0, 0, NO(INVALID, "vrf.name"));
+	vrf("blue", 1u << 30, 0, NO(INVALID, "vrf.ip4_routes"));
+	vrf("blue", 0, UINT32_MAX, NO(INVALID, "vrf.ip6_routes"));
+	vrf("red", 3000, 0, NO(IN_USE, "vrf.ip4_routes"));
+	vrf_delete("default", NO(INVALID, "vrf_delete.name"));
+	vrf_delete("none", NO(NOT_FOUND, "vrf_delete.name"));
+	vrf_delete("red", NO(IN_USE, "vrf_delete.name"));
+}
+
+static void refuse_interfaces(void)
+{
+	PB(Interface) m;
+
+	m = port_of("", "net_null1");
+	interface_op(m, NO(INVALID, "interface.name"));
+	m = port_of("sixteen_letters_", "net_null1");
+	interface_op(m, NO(INVALID, "interface.name"));
+	m = port_of("a/b", "net_null1");
+	interface_op(m, NO(INVALID, "interface.name"));
+	m = port_of("..", "net_null1");
+	interface_op(m, NO(INVALID, "interface.name"));
+	m = port_of("eth2", "");
+	interface_op(m, NO(INVALID, "interface.device"));
+	m = port_of("eth2", "net null");
+	interface_op(m, NO(INVALID, "interface.device"));
+	m = port_of("eth2", "net_nosuchthing0");
+	interface_op(m, NO(DEVICE, "interface.device"));
+	m = port_of("eth2", "iface=nosuchnetdev");
+	interface_op(m, NO(NOT_FOUND, "interface.device"));
+	m = port_of("eth2", "net_null1");
+	m.kind = 0;
+	interface_op(m, NO(INVALID, "interface.kind"));
+	m.kind = 9;
+	interface_op(m, NO(INVALID, "interface.kind"));
+	m = port_of("eth2", "net_null1");
+	m.parent = "eth1";
+	interface_op(m, NO(INVALID, "interface.parent"));
+	m = port_of("eth2", "net_null1");
+	m.vlan_id = 1;
+	interface_op(m, NO(INVALID, "interface.vlan_id"));
+	m = port_of("eth2", "net_null1");
+	m.vrf = "none";
+	interface_op(m, NO(NOT_FOUND, "interface.vrf"));
+	m = port_of("eth2", "net_null1");
+	m.mtu = 67;
+	interface_op(m, NO(INVALID, "interface.mtu"));
+	m.mtu = 9001;
+	interface_op(m, NO(INVALID, "interface.mtu"));
+	m = port_of("eth1", "net_null0,no-rx=1");
+	m.mtu = 1279;
+	interface_op(m, NO(INVALID, "interface.mtu"));
+	m = port_of("eth2", "net_null1");
+	m.mac = pb_bytes("\x01\x00\x5e\x00\x00\x01", 6);
+	interface_op(m, NO(INVALID, "interface.mac"));
+	m.mac = pb_bytes("\x02\x00", 2);
+	interface_op(m, NO(INVALID, "interface.mac"));
+	m = port_of("eth2", "net_null1");
+	m.rx_queues = 1000;
+	interface_op(m, NO(INVALID, "interface.rx_queues"));
+	m = port_of("eth2", "net_null1");
+	m.tx_descriptors = 1u << 20;
+	interface_op(m, NO(INVALID, "interface.tx_descriptors"));
+	m = port_of("eth2", "net_null1");
+	m.urpf = 7;
+	interface_op(m, NO(INVALID, "interface.urpf"));
+	m = port_of("eth2", "net_null1");
+	m.description = "bad \xff";
+	interface_op(m, NO(INVALID, "interface.description"));
+	m = vlan_of("eth1.8", "eth1", 4095);
+	interface_op(m, NO(INVALID, "interface.vlan_id"));
+	m = vlan_of("eth1.8", "eth1", 0);
+	interface_op(m, NO(INVALID, "interface.vlan_id"));
+	m = vlan_of("eth1.8", "eth9", 8);
+	interface_op(m, NO(NOT_FOUND, "interface.parent"));
+	m = vlan_of("eth1.8", "lo1", 8);
+	interface_op(m, NO(INVALID, "interface.parent"));
+	m = vlan_of("eth1.8", "eth1", 7);
+	interface_op(m, NO(IN_USE, "interface.vlan_id"));
+	m = vlan_of("eth1.8", "eth1", 8);
+	m.mac = pb_bytes(MAC, 6);
+	interface_op(m, NO(INVALID, "interface.mac"));
+	m = loopback_of("lo2");
+	m.device = "x";
+	interface_op(m, NO(INVALID, "interface.device"));
+	interface_delete("eth9", NO(NOT_FOUND, "interface_delete.name"));
+	interface_delete("eth1", NO(IN_USE, "interface_delete.name"));
+}
+
+static void refuse_addresses(void)
+{
+	static const char *const bad[] = {
+		"0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1",	      "240.0.0.1",
+		"::",	   "::1",     "ff02::1",   "255.255.255.255", "::ffff:192.0.2.1"};
+
+	for (size_t k = 0; k < sizeof(bad) / sizeof(*bad); k++) {
+		uint32_t plen = strchr(bad[k], ':') ? 64 : 24;
+
+		address("eth1", bad[k], plen, NO(INVALID, "address.address"));
+	}
+	address("eth9", "192.0.2.2", 24, NO(NOT_FOUND, "address.interface"));
+	address("", "192.0.2.2", 24, NO(INVALID, "address.interface"));
+	address("eth1", "", 24, NO(INVALID, "address.address"));
+	address("eth1", "192.0.2.2", 0, NO(INVALID, "address.prefix_len"));
+	address("eth1", "192.0.2.2", 33, NO(INVALID, "address.prefix_len"));
+	address("eth1", "2001:db8::2", 129, NO(INVALID, "address.prefix_len"));
+	address("eth1", "198.18.0.0", 24, NO(INVALID, "address.address"));
+	address("eth1", "198.18.0.255", 24, NO(INVALID, "address.address"));
+	address_delete("eth1", "192.0.2.77", NO(NOT_FOUND, "address_delete.address"));
+	neighbor("eth1", "192.0.2.8", MAC, 5, NO(INVALID, "neighbor.mac"));
+	neighbor("eth1", "192.0.2.8", "\xff\xff\xff\xff\xff\xff", 6, NO(INVALID, "neighbor.mac"));
+	neighbor("eth1", "224.0.0.5", MAC, 6, NO(INVALID, "neighbor.address"));
+	neighbor("eth1", "192.0.2.1", MAC, 6, NO(INVALID, "neighbor.address"));
+	neighbor("lo1", "192.0.2.8", MAC, 6, NO(INVALID, "neighbor.interface"));
+	neighbor("eth9", "192.0.2.8", MAC, 6, NO(NOT_FOUND, "neighbor.interface"));
+	neighbor_delete("eth1", "192.0.2.88", NO(NOT_FOUND, "neighbor_delete.address"));
+}
+
+static void refuse_next_hops(void)
+{
+	uint64_t ids[65];
+
+	next_hop(0, GATEWAY, "eth1", "192.0.2.9", "", NO(INVALID, "next_hop.id"));
+	next_hop(9, 0, "eth1", "192.0.2.9", "", NO(INVALID, "next_hop.gateway"));
+	next_hop(9, 0, "", "", "", NO(INVALID, "next_hop.kind"));
+	next_hop(9, 99, "", "", "", NO(INVALID, "next_hop.kind"));
+	next_hop(9, GATEWAY, "", "192.0.2.9", "", NO(INVALID, "next_hop.interface"));
+	next_hop(9, GATEWAY, "eth9", "192.0.2.9", "", NO(NOT_FOUND, "next_hop.interface"));
+	next_hop(9, GATEWAY, "lo1", "192.0.2.9", "", NO(INVALID, "next_hop.interface"));
+	next_hop(9, GATEWAY, "eth1", "", "", NO(INVALID, "next_hop.gateway"));
+	next_hop(9, GATEWAY, "eth1", "224.0.0.1", "", NO(INVALID, "next_hop.gateway"));
+	next_hop(9, GATEWAY, "eth1", "192.0.2.1", "", NO(INVALID, "next_hop.gateway"));
+	next_hop(9, GATEWAY, "eth1", "192.0.2.9", "red", NO(INVALID, "next_hop.vrf"));
+	next_hop(9, INTERFACE, "eth1", "192.0.2.9", "", NO(INVALID, "next_hop.gateway"));
+	next_hop(9, BLACKHOLE, "eth1", "", "", NO(INVALID, "next_hop.interface"));
+	next_hop(9, INSTANCE, "", "", "none", NO(NOT_FOUND, "next_hop.vrf"));
+	next_hop_delete(0, NO(INVALID, "next_hop_delete"));
+	next_hop_delete(99, NO(NOT_FOUND, "next_hop_delete"));
+	next_hop_delete(1, NO(IN_USE, "next_hop_delete"));
+	for (size_t k = 0; k < 65; k++)
+		ids[k] = 1;
+	group_n(0, ids, NULL, 1, NO(INVALID, "group.id"));
+	group_n(9, ids, NULL, 0, NO(INVALID, "group.members"));
+	group_n(9, ids, NULL, 65, NO(INVALID, "group.members"));
+	group_n(9, ids, NULL, 2, NO(INVALID, "group.members[1].next_hop_id"));
+	group_n(9, (const uint64_t[]){1, 77}, NULL, 2,
+		NO(NOT_FOUND, "group.members[1].next_hop_id"));
+	group_n(9, ids, (const uint32_t[]){256}, 1, NO(INVALID, "group.members[0].weight"));
+	group_delete(0, NO(INVALID, "group_delete"));
+	group_delete(99, NO(NOT_FOUND, "group_delete"));
+	group_delete(1, NO(IN_USE, "group_delete"));
+}
+
+static void refuse_routes(void)
+{
+	PB(Route) m = PB_VALUE(ROUTE);
+	ProtobufCMessageUnknownField unknown = {
+		.tag = 99,
+		.wire_type = PROTOBUF_C_WIRE_TYPE_VARINT,
+		.len = 1,
+		.data = (uint8_t[]){1},
+	};
+	struct bytes s;
+	OP(route, ROUTE);
+
+	route("none", "10.9.0.0", 16, 1, NO(NOT_FOUND, "route.vrf"));
+	route("a b", "10.9.0.0", 16, 1, NO(INVALID, "route.vrf"));
+	route("", "", 16, 1, NO(INVALID, "route.prefix"));
+	route("", "10.9.0.0", 33, 1, NO(INVALID, "route.prefix_len"));
+	route("", "2001:db8::", 129, 1, NO(INVALID, "route.prefix_len"));
+	route("", "10.9.1.0", 16, 1, NO(INVALID, "route.prefix"));
+	route("", "10.9.0.128", 24, 1, NO(INVALID, "route.prefix"));
+	route("", "128.0.0.0", 0, 1, NO(INVALID, "route.prefix"));
+	route("", "2001:db8::1", 127, 1, NO(INVALID, "route.prefix"));
+	route("", "10.9.0.0", 16, 99, NO(NOT_FOUND, "route.group_id"));
+	route("", "10.9.0.0", 16, 0, NO(NOT_FOUND, "route.group_id"));
+	route_delete("", "10.9.0.0", 16, NO(NOT_FOUND, "route_delete.prefix"));
+	route_delete("", "192.0.2.0", 24, NO(NOT_FOUND, "route_delete.prefix"));
+	/* A field of a later version. */
+	m.base.n_unknown_fields = 1;
+	m.base.unknown_fields = &unknown;
+	m.prefix = addr(&s, "10.9.0.0");
+	m.prefix_len = 16;
+	m.group_id = 1;
+	client_refused(fd_main, &op, DP_INVALID, "batch.ops[0].route.99");
+}
+
+static void refuse_ras_and_settings(void)
+{
+	PB(RouterAdvertisement) m = PB_VALUE(ROUTER_ADVERTISEMENT), fresh = m;
+	PB(Settings) s = PB_VALUE(SETTINGS), fresh_s = s;
+
+	m.interface = "eth9";
+	ra(m, NO(NOT_FOUND, "router_advertisement.interface"));
+	m.interface = "lo1";
+	ra(m, NO(INVALID, "router_advertisement.interface"));
+	fresh.interface = "eth1";
+	m = fresh;
+	m.max_interval = 3;
+	ra(m, NO(INVALID, "router_advertisement.max_interval"));
+	m.max_interval = 1801;
+	ra(m, NO(INVALID, "router_advertisement.max_interval"));
+	m.max_interval = 100;
+	m.min_interval = 76;
+	ra(m, NO(INVALID, "router_advertisement.min_interval"));
+	m = fresh;
+	m.router_lifetime = 9001;
+	ra(m, NO(INVALID, "router_advertisement.router_lifetime"));
+	m.router_lifetime = 599;
+	ra(m, NO(INVALID, "router_advertisement.router_lifetime"));
+	m = fresh;
+	m.valid_lifetime = 10;
+	m.preferred_lifetime = 11;
+	ra(m, NO(INVALID, "router_advertisement.preferred_lifetime"));
+	s.neighbor_limit = 65537;
+	settings(s, NO(INVALID, "settings.neighbor_limit"));
+	s = fresh_s;
+	s.neighbor_queue = 257;
+	settings(s, NO(INVALID, "settings.neighbor_queue"));
+	s = fresh_s;
+	s.punt_rate = UINT32_MAX;
+	settings(s, NO(INVALID, "settings.punt_rate"));
+	settings(fresh_s, NULL);
+}
+
+static void test_refusals(void)
+{
+	static uint8_t before[1 << 16], after[1 << 16];
+	size_t n = snapshot(before, sizeof(before));
+
+	refuse_vrfs();
+	refuse_interfaces();
+	refuse_addresses();
+	refuse_next_hops();
+	refuse_routes();
+	refuse_ras_and_settings();
+	CHECK(snapshot(after, sizeof(after)) == n && memcmp(before, after, n) == 0,
+	      "a refused operation changed something");
+}
+
+/* A string with a NUL inside is not the string before it. */
+static void test_embedded_nul(void)
+{
+	/* id 1, batch { op { vrf_delete { name: "re\0d" } } } */
+	static const uint8_t frame[] = {0x08, 0x01, 0x1a, 0x0a, 0x0a, 0x08, 0x12,
+					0x06, 0x0a, 0x04, 'r',	'e',  0,    'd'};
+	resp_t *r;
+
+	client_send_frame(fd_main, frame, sizeof(frame));
+	r = client_recv(fd_main);
+	CHECK(r->batch != NULL && r->batch->n_failed == 1, "accepted");
+	CHECK(strcmp(r->batch->failed[0]->error->field, "batch.ops[0].vrf_delete.name") == 0, "%s",
+	      r->batch->failed[0]->error->field);
+	CHECK(strstr(r->batch->failed[0]->error->message, "NUL") != NULL, "%s",
+	      r->batch->failed[0]->error->message);
+	resp_free(r);
+}
+
+static void test_batch(void)
+{
+	static op_t op[SEAM_OPS + 1], *ops[SEAM_OPS + 1];
+	static PB(Route) routes[SEAM_OPS + 1];
+	static struct bytes b[SEAM_OPS + 1];
+	struct timespec t0, t1;
+	resp_t *r;
+
+	for (size_t k = 0; k <= SEAM_OPS; k++) {
+		PB_INIT(op)(&op[k]);
+		PB_INIT(route)(&routes[k]);
+		b[k].b[0] = 100;
+		b[k].b[1] = (uint8_t)(k >> 8);
+		b[k].b[2] = (uint8_t)k;
+		routes[k].prefix = pb_bytes(b[k].b, 4);
+		routes[k].prefix_len = 24;
+		routes[k].group_id = 1;
+		op[k].op_case = PBC(OP__OP_ROUTE);
+		op[k].route = &routes[k];
+		ops[k] = &op[k];
+	}
+	r = client_batch(fd_main, ops, SEAM_OPS + 1);
+	expect_error(r, DP_INVALID, "batch.ops");
+	resp_free(r);
+	/* Each succeeds or fails alone. */
+	routes[17].prefix_len = 23;
+	routes[8000].group_id = 12345;
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	r = client_batch(fd_main, ops, SEAM_OPS);
+	clock_gettime(CLOCK_MONOTONIC, &t1);
+	CHECK(r->batch != NULL && r->batch->n_failed == 2 && r->batch->applied == SEAM_OPS - 2,
+	      "batch");
+	CHECK(strcmp(r->batch->failed[0]->error->field, "batch.ops[17].route.prefix") == 0, "%s",
+	      r->batch->failed[0]->error->field);
+	CHECK(r->batch->failed[1]->index == 8000, "index");
+	resp_free(r);
+	printf("batch of %u routes: %.0f ns each\n", SEAM_OPS,
+	       ((double)(t1.tv_sec - t0.tv_sec) * 1e9 + (double)(t1.tv_nsec - t0.tv_nsec)) /
+		       SEAM_OPS);
+}
+
+/* Number of rows of a table, read in pages. */
+static size_t count_rows(int table, uint32_t limit, const char *interface, const char *in_vrf,
+			 bool ipv6, uint64_t *sum)
+{
+	uint8_t cursor[64];
+	ProtobufCBinaryData c = pb_bytes(cursor, 0);
+	size_t n = 0, pages = 0;
+
+	*sum = 0;
+	do {
+		resp_t *r = client_list(fd_main, table, limit, c, interface, in_vrf, ipv6);
+		PB(ListResult) *l = r->list;
+		size_t rows;
+
+		CHECK(l != NULL, "list %d: %s", table, r->error->message);
+		rows = l->n_vrfs + l->n_interfaces + l->n_addresses + l->n_neighbors +
+		       l->n_next_hops + l->n_groups + l->n_routes + l->n_workers + l->n_nodes +
+		       l->n_drops + l->n_xstats;
+		CHECK(rows <= limit || (limit == 1 && rows == 2), "%zu rows", rows);
+		n += rows;
+		for (size_t k = 0; k < l->n_routes; k++)
+			for (size_t i = 0; i < l->routes[k]->prefix.len; i++)
+				*sum += (uint64_t)l->routes[k]->prefix.data[i] << i;
+		for (size_t k = 0; k < l->n_addresses; k++)
+			*sum += l->addresses[k]->address.data[3];
+		CHECK(l->next_cursor.len <= sizeof(cursor), "cursor");
+		memcpy(cursor, l->next_cursor.data, l->next_cursor.len);
+		c.len = l->next_cursor.len;
+		resp_free(r);
+		CHECK(++pages < 100000, "no end");
+	} while (c.len != 0);
+	return n;
+}
+
+static void test_paging(void)
+{
+	for (int table = PBC(TABLE__TABLE_VRFS); table <= PBC(TABLE__TABLE_PORT_XSTATS); table++) {
+		static const uint32_t limits[] = {1, 2, 7, 4096};
+		uint64_t sum, want_sum;
+		size_t want = count_rows(table, 4096, "", "", false, &want_sum);
+
+		CHECK(want > 0, "table %d is empty", table);
+		for (size_t k = 0; k < sizeof(limits) / sizeof(*limits); k++) {
+			size_t n;
+
+			/* One route at a time through all of them takes long under a sanitizer. */
+			if (limits[k] < 7 && table == PBC(TABLE__TABLE_ROUTES))
+				continue;
+			n = count_rows(table, limits[k], "", "", false, &sum);
+			CHECK(n == want && sum == want_sum, "table %d in pages of %u: %zu of %zu",
+			      table, limits[k], n, want);
+		}
+	}
+}
+
+static void test_cursors(void)
+{
+	uint8_t junk[40];
+	uint64_t state = 88172645463325252u;
+	resp_t *r;
+
+	for (int table = 1; table <= 11; table++) {
+		for (int round = 0; round < 200; round++) {
+			size_t len = 1 + (size_t)round % 30;
+
+			for (size_t k = 0; k < sizeof(junk); k++) {
+				state ^= state << 13;
+				state ^= state >> 7;
+				state ^= state << 17;
+				junk[k] = (uint8_t)state;
+			}
+			if (round % 2 == 0)
+				junk[0] = (uint8_t)table;
+			if (round % 4 == 0)
+				len = table == 7 ? 19 : table == 3 ? 20 : 9;
+			r = client_list(fd_main, table, 1, pb_bytes(junk, len), "", "",
+					round % 3 == 0);
+			if (r->error != NULL)
+				expect_error(r, DP_INVALID, "list.cursor");
+			resp_free(r);
+		}
+	}
+	r = client_list(fd_main, 0, 0, pb_bytes(NULL, 0), "", "", false);
+	expect_error(r, DP_INVALID, "list.table");
+	resp_free(r);
+	r = client_list(fd_main, 99, 0, pb_bytes(NULL, 0), "", "", false);
+	expect_error(r, DP_INVALID, "list.table");
+	resp_free(r);
+	r = client_list(fd_main, 1, 4097, pb_bytes(NULL, 0), "", "", false);
+	expect_error(r, DP_INVALID, "list.limit");
+	resp_free(r);
+	r = client_list(fd_main, 2, 0, pb_bytes(NULL, 0), "none", "", false);
+	expect_error(r, DP_NOT_FOUND, "list.interface");
+	resp_free(r);
+	r = client_list(fd_main, 7, 0, pb_bytes(NULL, 0), "", "none", false);
+	expect_error(r, DP_NOT_FOUND, "list.vrf");
+	resp_free(r);
+}
+
+static void expect_lookup(const char *in_vrf, const char *dst, const char *action, uint64_t group)
+{
+	req_t q = PB_VALUE(REQUEST);
+	PB(Lookup) l = PB_VALUE(LOOKUP);
+	struct bytes s;
+	resp_t *r;
+
+	l.vrf = pb_str(in_vrf);
+	l.destination = addr(&s, dst);
+	q.op_case = PBC(REQUEST__OP_LOOKUP);
+	q.lookup = &l;
+	r = client_call(fd_main, &q);
+	CHECK(r->lookup != NULL, "lookup: %s", r->error->message);
+	CHECK(strcmp(r->lookup->action, action) == 0 && r->lookup->group_id == group,
+	      "%s: %s by group %llu, want %s by %llu", dst, r->lookup->action,
+	      (unsigned long long)r->lookup->group_id, action, (unsigned long long)group);
+	resp_free(r);
+}
+
+static void test_lookup(void)
+{
+	expect_lookup("", "10.2.3.4", "forward", 1);
+	expect_lookup("", "192.0.2.9", "forward", 0);
+	expect_lookup("", "192.0.2.1", "local", 0);
+	expect_lookup("", "192.0.2.200", "glean", 0);
+	expect_lookup("", "192.0.2.255", "broadcast", 0);
+	expect_lookup("red", "10.2.3.4", "blackhole", 3);
+	expect_lookup("red", "10.2.3.4", "blackhole", 3);
+	expect_lookup("", "172.16.0.1", "no route", 0);
+	expect_lookup("red", "172.16.0.1", "no route", 0);
+	expect_lookup("", "2001:db8:9::1", "no route", 0);
+}
+
+static void test_owners(void)
+{
+	int fd2 = client_connect(path), fd3 = client_connect(path);
+	PB(Op) op = PB_VALUE(OP), *ops = &op;
+	const struct refusal no = {.fd = fd2, .code = DP_PERMISSION, .field = "batch.ops[0].vrf"};
+	struct refusal r2 = no;
+	resp_t *r;
+
+	client_hello(fd2, "other", 1);
+	vrf("red", 0, 0, &no);
+	r2.field = "batch.ops[0].interface";
+	interface_op(loopback_of("lo1"), &r2);
+	r2.field = "batch.ops[0].interface_delete";
+	interface_delete("lo1", &r2);
+	r2.field = "batch.ops[0].address_delete";
+	address_delete("eth1", "192.0.2.1", &r2);
+	r2.field = "batch.ops[0].neighbor_delete";
+	neighbor_delete("eth1", "192.0.2.9", &r2);
+	r2.field = "batch.ops[0].next_hop";
+	next_hop(1, BLACKHOLE, "", "", "", &r2);
+	r2.field = "batch.ops[0].next_hop_delete";
+	next_hop_delete(1, &r2);
+	r2.field = "batch.ops[0].group_delete";
+	group_delete(1, &r2);
+	r2.field = "batch.ops[0].route.prefix";
+	route("", "10.0.0.0", 8, 1, &r2);
+	r2.field = "batch.ops[0].route_delete.prefix";
+	route_delete("", "10.0.0.0", 8, &r2);
+
+	/* The newest connection of an owner wins; the older one is told. */
+	client_hello(fd3, "vnf", 10);
+	r = client_batch(fd_main, &ops, 1);
+	expect_error(r, DP_STALE_EPOCH, "batch");
+	resp_free(r);
+	r = client_try_hello(fd2, "vnf", 9);
+	expect_error(r, DP_STALE_EPOCH, "hello.epoch");
+	resp_free(r);
+	client_hello(fd_main, "vnf", 10);
+	r = client_batch(fd3, &ops, 1);
+	expect_error(r, DP_STALE_EPOCH, "batch");
+	resp_free(r);
+	close(fd2);
+	close(fd3);
+}
+
+static void test_sweep(void)
+{
+	req_t q = PB_VALUE(REQUEST);
+	PB(Sweep) sweep = PB_VALUE(SWEEP);
+	uint64_t sum;
+	resp_t *r;
+
+	q.op_case = PBC(REQUEST__OP_SWEEP);
+	q.sweep = &sweep;
+	/* In the same epoch nothing is stale. */
+	r = client_call(fd_main, &q);
+	CHECK(r->sweep != NULL && r->sweep->routes == 0 && r->sweep->interfaces == 0, "sweep");
+	resp_free(r);
+	client_hello(fd_main, "vnf", 11);
+	interface_op(port_of("eth1", "net_null0,no-rx=1"), NULL);
+	address("eth1", "192.0.2.1", 24, NULL);
+	neighbor("eth1", "192.0.2.9", MAC, 6, NULL);
+	next_hop(1, GATEWAY, "eth1", "192.0.2.9", "", NULL);
+	group_n(1, (const uint64_t[]){1}, NULL, 1, NULL);
+	route("", "10.0.0.0", 8, 1, NULL);
+	r = client_call(fd_main, &q);
+	CHECK(r->sweep != NULL, "sweep: %s", r->error->message);
+	CHECK(r->sweep->routes == 5 + SEAM_OPS - 2 && r->sweep->groups == 3 &&
+		      r->sweep->next_hops == 4 && r->sweep->addresses == 4 &&
+		      r->sweep->interfaces == 3 && r->sweep->vrfs == 1,
+	      "sweep: %llu routes %llu groups %llu next hops %llu addresses %llu interfaces %llu "
+	      "instances",
+	      (unsigned long long)r->sweep->routes, (unsigned long long)r->sweep->groups,
+	      (unsigned long long)r->sweep->next_hops, (unsigned long long)r->sweep->addresses,
+	      (unsigned long long)r->sweep->interfaces, (unsigned long long)r->sweep->vrfs);
+	resp_free(r);
+	CHECK(count_rows(PBC(TABLE__TABLE_INTERFACES), 10, "", "", false, &sum) == 1, "interfaces");
+	CHECK(count_rows(PBC(TABLE__TABLE_VRFS), 10, "", "", false, &sum) == 1, "instances");
+	CHECK(count_rows(PBC(TABLE__TABLE_GROUPS), 10, "", "", false, &sum) == 1, "groups");
+	expect_lookup("", "10.2.3.4", "forward", 1);
+	expect_lookup("", "100.1.2.3", "no route", 0);
+}
+
+static void test_events(void)
+{
+	int fd = client_connect(path);
+	req_t q = PB_VALUE(REQUEST);
+	PB(Subscribe) sub = PB_VALUE(SUBSCRIBE);
+	PB(Cancel) cancel = PB_VALUE(CANCEL);
+	bool link = false;
+	uint64_t id;
+	resp_t *r;
+
+	q.op_case = PBC(REQUEST__OP_SUBSCRIBE);
+	q.subscribe = &sub;
+	r = client_call(fd, &q);
+	CHECK(r->result_case == PBC(RESPONSE__RESULT_DONE), "subscribe");
+	id = r->id;
+	resp_free(r);
+	interface_op(loopback_of("lo3"), NULL);
+	while (!link) {
+		r = client_recv(fd);
+		CHECK(r != NULL && r->id == id && r->event != NULL && r->event->time != 0, "event");
+		link = r->event->event_case == PBC(EVENT__EVENT_LINK) &&
+		       strcmp(r->event->link->interface, "lo3") == 0 &&
+		       r->event->link->oper_status == PBC(OPER_STATUS__OPER_STATUS_UP);
+		resp_free(r);
+	}
+	q.op_case = PBC(REQUEST__OP_CANCEL);
+	q.cancel = &cancel;
+	cancel.request_id = id + 1000;
+	r = client_call(fd, &q);
+	expect_error(r, DP_NOT_FOUND, "cancel.request_id");
+	resp_free(r);
+	cancel.request_id = id;
+	r = client_call(fd, &q);
+	CHECK(r->done != NULL && r->done->count == 1, "cancel");
+	resp_free(r);
+	interface_delete("lo3", NULL);
+	close(fd);
+}
+
+static void test_small_requests(void)
+{
+	req_t q = PB_VALUE(REQUEST);
+	PB(ClearCounters) clear = PB_VALUE(CLEAR_COUNTERS);
+	PB(NeighborFlush) flush = PB_VALUE(NEIGHBOR_FLUSH);
+	PB(Ping) ping = PB_VALUE(PING);
+	PB(Trace) trace = PB_VALUE(TRACE);
+	PB(Capture) capture = PB_VALUE(CAPTURE);
+	struct bytes s;
+	resp_t *r;
+
+	q.op_case = PBC(REQUEST__OP_CLEAR_COUNTERS);
+	q.clear_counters = &clear;
+	r = client_call(fd_main, &q);
+	CHECK(r->done != NULL && r->done->count > 0, "clear");
+	resp_free(r);
+	clear.interface = "none";
+	r = client_call(fd_main, &q);
+	expect_error(r, DP_NOT_FOUND, "clear_counters.interface");
+	resp_free(r);
+	q.op_case = PBC(REQUEST__OP_NEIGHBOR_FLUSH);
+	q.neighbor_flush = &flush;
+	r = client_call(fd_main, &q);
+	CHECK(r->done != NULL, "flush");
+	resp_free(r);
+	flush.address = addr(&s, "192.0.2.9");
+	r = client_call(fd_main, &q);
+	expect_error(r, DP_INVALID, "neighbor_flush.interface");
+	resp_free(r);
+	q.op_case = PBC(REQUEST__OP_PING);
+	q.ping = &ping;
+	r = client_call(fd_main, &q);
+	expect_error(r, DP_INVALID, "ping.destination");
+	resp_free(r);
+	ping.destination = addr(&s, "fe80::1");
+	r = client_call(fd_main, &q);
+	expect_error(r, DP_INVALID, "ping.interface");
+	resp_free(r);
+	ping.destination = addr(&s, "192.0.2.9");
+	ping.size = 9000;
+	r = client_call(fd_main, &q);
+	expect_error(r, DP_INVALID, "ping.size");
+	resp_free(r);
+	q.op_case = PBC(REQUEST__OP_TRACE);
+	q.trace = &trace;
+	trace.count = 1001;
+	r = client_call(fd_main, &q);
+	expect_error(r, DP_INVALID, "trace.count");
+	resp_free(r);
+	q.op_case = PBC(REQUEST__OP_CAPTURE);
+	q.capture = &capture;
+	capture.snaplen = 65536;
+	r = client_call(fd_main, &q);
+	expect_error(r, DP_INVALID, "capture.snaplen");
+	resp_free(r);
+}
+
+/* One that asks and never reads is disconnected; the others are served meanwhile. */
+static void test_stalled(void)
+{
+	int fd = client_connect(path);
+	req_t q = PB_VALUE(REQUEST);
+	PB(List) l = PB_VALUE(LIST);
+	uint8_t frame[64];
+	uint64_t sum;
+	size_t len;
+	bool gone = false;
+
+	l.table = PBC(TABLE__TABLE_NODES);
+	l.limit = 4096;
+	q.op_case = PBC(REQUEST__OP_LIST);
+	q.list = &l;
+	len = protobuf_c_message_pack(&q.base, frame + 4);
+	frame[0] = frame[1] = frame[2] = 0;
+	frame[3] = (uint8_t)len;
+	for (int k = 0; k < 200000 && !gone; k++) {
+		gone = send(fd, frame, len + 4, MSG_NOSIGNAL) < 0;
+		CHECK(!gone || errno == EPIPE || errno == ECONNRESET, "send: %s", strerror(errno));
+		if (k % 1000 == 0)
+			count_rows(PBC(TABLE__TABLE_VRFS), 10, "", "", false, &sum);
+	}
+	CHECK(gone, "64 MiB of answers wait and it is still there");
+	close(fd);
+}
+
+static void test_many_clients(void)
+{
+	int fds[40];
+
+	/* Past the limit they wait until another one goes. */
+	for (size_t k = 0; k < 40; k++)
+		fds[k] = client_connect(path);
+	for (size_t k = 0; k < 40; k++) {
+		resp_t *r = client_list(fds[k], PBC(TABLE__TABLE_VRFS), 1, pb_bytes(NULL, 0), "",
+					"", false);
+
+		CHECK(r->list != NULL, "list");
+		resp_free(r);
+		close(fds[k]);
+	}
+}
+
+static void *client_thread(void *arg)
+{
+	static const struct {
+		const char *name;
+		void (*fn)(void);
+	} tests[] = {
+		{"socket mode", test_socket_mode},
+		{"framing", test_framing},
+		{"bomb", test_bomb},
+		{"hello", test_hello},
+		{"build", test_build},
+		{"refusals", test_refusals},
+		{"embedded NUL", test_embedded_nul},
+		{"lookup", test_lookup},
+		{"batch", test_batch},
+		{"paging", test_paging},
+		{"cursors", test_cursors},
+		{"owners", test_owners},
+		{"sweep", test_sweep},
+		{"events", test_events},
+		{"small requests", test_small_requests},
+		{"stalled client", test_stalled},
+		{"many clients", test_many_clients},
+	};
+
+	(void)arg;
+	fd_main = client_connect(path);
+	for (size_t k = 0; k < sizeof(tests) / sizeof(*tests); k++) {
+		/* The hello test leaves the owner at epoch 10. */
+		if (tests[k].fn == test_build)
+			client_hello(fd_main, "vnf", 10);
+		tests[k].fn();
+		printf("ok %s\n", tests[k].name);
+	}
+	close(fd_main);
+	loop_stop();
+	return NULL;
+}
+
+/* What a data plane that was killed leaves behind. */
+static void make_stale_socket(void)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0, "bind");
+	close(fd);
+}
+
+static void test_bad_paths(void)
+{
+	struct dp_error err = {0};
+	char file[96];
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/file", dir);
+	fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	CHECK(fd >= 0, "open");
+	close(fd);
+	CHECK(seam_init(file, &err) < 0 && strstr(err.message, "not a socket") != NULL, "%s",
+	      err.message);
+	CHECK(access(file, F_OK) == 0, "removed a file that is no socket");
+	unlink(file);
+	snprintf(file, sizeof(file), "%s/no/such", dir);
+	CHECK(seam_init(file, &err) < 0 && strstr(err.message, "directory") != NULL, "%s",
+	      err.message);
+}
+
+int main(void)
+{
+	pthread_t t;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	CHECK(mkdtemp(dir) != NULL, "mkdtemp");
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	testbed_start("seam-test", NULL, 1);
+	seam_fini();
+	test_bad_paths();
+	make_stale_socket();
+	{
+		struct dp_error err = {0};
+
+		CHECK(seam_init(path, &err) == 0, "seam_init: %s", err.message);
+	}
+	CHECK(pthread_create(&t, NULL, client_thread, NULL) == 0, "thread");
+	loop_run();
+	pthread_join(t, NULL);
+	testbed_stop();
+	CHECK(access(path, F_OK) != 0, "the socket was left behind");
+	rmdir(dir);
+	return 0;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "testbed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+#include <rte_eal.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#include "../core/eal.h"
+#include "../core/loop.h"
+#include "../core/worker.h"
+#include "../exception/exception.h"
+#include "../fib/nexthop.h"
+#include "../neigh/neigh.h"
+#include "../port/port.h"
+#include "../trace/trace.h"
+#include "../vrf/vrf.h"
+#include "seam.h"
+
+static void must(int ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "testbed: %s failed\n", what);
+	exit(1);
+}
+
+void testbed_start(const char *name, const char *socket, int run_worker)
+{
+	char prefix[64];
+	char *argv[] = {(char *)(uintptr_t)name,
+			"--no-huge",
+			"--memory",
+			"700",
+			"--mbufs",
+			"2048",
+			"--ip4-routes",
+			"65536",
+			"--ip6-routes",
+			"16384",
+			"--next-hops",
+			"8192",
+			"--groups",
+			"8192",
+			"--no-exception",
+			"--log-level",
+			"error",
+			"--file-prefix",
+			prefix,
+			NULL};
+	struct dp_error err = {0};
+	struct options o;
+	const int cpus[] = {-1};
+
+	snprintf(prefix, sizeof(prefix), "%s-%d", name, getpid());
+	options_parse((int)RTE_DIM(argv) - 1, argv, &o);
+	must(eal_start(&o) == 0, "eal_start");
+	must(mb_meta_register() == 0, "mb_meta_register");
+	must(loop_init() == 0, "loop_init");
+	must(nexthop_init(o.next_hops, o.groups) == 0, "nexthop_init");
+	must(vrf_init(&o.fib) == 0, "vrf_init");
+	must(workers_create(1, cpus, false) == 0, "workers_create");
+	must(port_init() == 0, "port_init");
+	must(neigh_init() == 0, "neigh_init");
+	must(ping_init() == 0, "ping_init");
+	must(exception_init(NULL, &err) == 0, "exception_init");
+	if (seam_init(socket, &err) < 0) {
+		fprintf(stderr, "testbed: seam_init: %s\n", err.message);
+		exit(1);
+	}
+	if (run_worker) {
+		workers[0]->lcore = rte_get_next_lcore(-1, 1, 0);
+		must(rte_eal_remote_launch(worker_main, workers[0], workers[0]->lcore) == 0,
+		     "rte_eal_remote_launch");
+	}
+}
+
+void testbed_stop(void)
+{
+	seam_fini();
+	workers_stop();
+	rte_eal_mp_wait_lcore();
+	rte_eal_cleanup();
+}

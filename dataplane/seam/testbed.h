@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A whole data plane without hugepages, devices of the machine and TAPs, for the tests and the
+ * fuzzer of the seam. */
+#ifndef MILLRACE_SEAM_TESTBED_H
+#define MILLRACE_SEAM_TESTBED_H
+
+/* Ends the process if it cannot start. socket may be NULL. With run_worker a worker forwards on a
+ * thread of its own. */
+void testbed_start(const char *name, const char *socket, int run_worker);
+void testbed_stop(void);
+
+#endif
