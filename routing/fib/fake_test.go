@@ -120,7 +120,10 @@ func (f *fake) Apply(ctx context.Context, ops []Op) ([]error, error) {
 	}
 	errs := make([]error, len(ops))
 	for i := range ops {
-		if f.down || i >= stop || ctx.Err() != nil {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if f.down || i >= stop {
 			f.goDown()
 			return nil, errGone
 		}

@@ -356,3 +356,60 @@ func (instant) Apply(_ context.Context, ops []Op) ([]error, error) {
 	return make([]error, len(ops)), nil
 }
 func (instant) Sweep(context.Context, uint32) error { return nil }
+
+// TestReplayInFlight replays, and ends, while batches are under way.
+func TestReplayInFlight(t *testing.T) {
+	b := newBox(t, 6, Options{BatchSize: 16, Outstanding: 3})
+	b.f.set(func() { b.f.delay = 20 * time.Millisecond })
+	b.p.Replay(0)
+	for round := range 5 {
+		for i := range 200 {
+			b.apply(rib.Add, route(i, byte(round), byte(i%3)))
+		}
+		b.eventually(func() error {
+			if b.p.Stats().InFlight == 0 {
+				return errors.New("nothing under way")
+			}
+			return nil
+		})
+		b.p.Replay(uint32(10 * (round + 1)))
+	}
+	b.sync()
+	b.f.set(func() { b.f.delay = 0 })
+	b.eventually(b.settled)
+	if e := b.p.Stats().Epoch; e != 50 {
+		t.Errorf("epoch %d", e)
+	}
+	b.f.set(func() { b.f.delay = time.Second })
+	for i := range 200 {
+		b.apply(rib.Delete, route(i))
+	}
+	b.cancel()
+	select {
+	case <-b.ended:
+	case <-time.After(5 * time.Second):
+		t.Fatal("Run does not end")
+	}
+}
+
+// TestSweepFails has the connection go just before the sweep.
+func TestSweepFails(t *testing.T) {
+	b := newBox(t, 7, Options{HoldSweep: true})
+	b.apply(rib.Add, route(1, 1))
+	b.p.Replay(0)
+	b.sync()
+	b.f.set(func() { b.f.down = true })
+	b.p.Converged()
+	b.eventually(func() error {
+		if b.p.Stats().Connected {
+			return errors.New("still connected")
+		}
+		return nil
+	})
+	b.f.set(func() { b.f.down = false })
+	b.p.Replay(0)
+	b.eventually(b.settled)
+	if st := b.p.Stats(); st.Replays != 1 || st.Epoch != 2 {
+		t.Errorf("%+v", st)
+	}
+}
