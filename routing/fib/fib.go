@@ -6,7 +6,7 @@
 //
 //	p := fib.New(r, client, fib.Options{OnAlarm: alarm, OnReplayed: done})
 //	go p.Run(ctx)
-//	p.Replay(0)          // on every (re)connection to the data plane
+//	p.Replay(epoch)      // on every (re)connection to the data plane
 //	p.WaitSynced(ctx)    // all changes up to now are in the FIB, or have failed
 //	p.Converged()        // with Options.HoldSweep: what is stale may be swept now
 //
@@ -36,8 +36,10 @@ import (
 type Dataplane interface {
 	// Apply carries the operations out in order. The result has one error per
 	// operation, nil for done; an *Error tells why not. A second error means
-	// that the connection failed and that nothing is known; the programmer
-	// then sends no more until Replay. ops is not used after the return.
+	// that the connection failed and that nothing is known: the programmer then
+	// sends no more until Replay, and the connection, if it still stands, has to
+	// be given up for a new one. ops is not used after the return.
+	// A deletion of what does not exist answers CodeNotFound.
 	Apply(ctx context.Context, ops []Op) ([]error, error)
 	// Sweep removes every next hop, group and route of this owner whose epoch
 	// is another than the given one.
