@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packet trace and capture. They cost nothing when none runs: a worker with w->trace set walks its graph with trace_walk(),
- * which looks at every vector before the node gets it; others use rte_graph_walk().
+ * Packet trace and capture. They cost nothing when none runs: a worker with w->trace set walks its
+ * graph with trace_walk(), which looks at every vector before the node gets it; others use
+ * rte_graph_walk().
  *
- * The filter is a pcap-filter(7) expression, compiled on the control thread and run by the worker (libpcap's bpf_filter).
+ * The filter is a pcap-filter(7) expression, compiled on the control thread and run by the worker
+ * (libpcap's bpf_filter).
  */
 #ifndef MILLRACE_TRACE_H
 #define MILLRACE_TRACE_H
@@ -44,9 +46,11 @@ struct trace_record {
 	uint64_t time_ns;
 };
 
-/* Called on the control thread for each finished record, and once with NULL and the reason when the trace ends. */
+/* Called on the control thread for each finished record, and once with NULL and the reason when the
+ * trace ends. */
 typedef void (*trace_fn)(void *arg, const struct trace_record *r, const char *end);
-/* DP_INVALID with field "filter" and libpcap's words if it does not compile. *handle is for trace_stop(). */
+/* DP_INVALID with field "filter" and libpcap's words if it does not compile. *handle is for
+ * trace_stop(). */
 int trace_start(const struct trace_config *c, trace_fn fn, void *arg, uint32_t *handle,
 		struct dp_error *err);
 void trace_stop(uint32_t handle);
@@ -68,7 +72,8 @@ struct captured_packet {
 	const uint8_t *data;
 };
 
-/* Called with up to n packets at a time, with the number lost so far; with n = 0 and the reason at the end. */
+/* Called with up to n packets at a time, with the number lost so far; with n = 0 and the reason at
+ * the end. */
 typedef void (*capture_fn)(void *arg, const struct captured_packet *p, unsigned int n,
 			   uint64_t dropped, const char *end);
 int capture_start(const struct capture_config *c, capture_fn fn, void *arg, uint32_t *handle,
