@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# Millrace. `make demo` and `make test` work on a fresh Debian 12 as root; `make help` lists the rest.
+
+SHELL      := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+BUILD      ?= build
+BIN        := bin
+# CPU the data plane is compiled for; MARCH=native for this machine only.
+MARCH      ?= x86-64-v2
+# SANITIZE=1: debug build of the data plane with AddressSanitizer and UBSan.
+SANITIZE   ?=
+# BENCH=regexp selects benchmarks.
+BENCH      ?= .
+# Seconds per fuzzer.
+FUZZTIME   ?= 60
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+ifeq ($(SANITIZE),)
+MESON_BUILD := $(BUILD)/release-$(MARCH)
+MESON_ARGS  := -Doptimization=3
+else
+MESON_BUILD := $(BUILD)/sanitize
+MESON_ARGS  := -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false
+endif
+MESON_ARGS  += -Dmarch=$(MARCH)
+
+GO_PACKAGES := ./...
+GO_LDFLAGS  := -X main.version=$(VERSION)
+C_FILES      = $(shell git ls-files 'dataplane/*.c' 'dataplane/*.h')
+PROTO_FILES  = $(shell git ls-files 'api/proto/*.proto')
+
+export PATH := /usr/local/go/bin:$(PATH)
+export GOFLAGS := -buildvcs=false
+export GOTOOLCHAIN := auto
+export DEBIAN_FRONTEND := noninteractive
+
+include mk/deps.mk
+
+.PHONY: help build dataplane go generate lint format test test-go test-c test-integration demo bench fuzz images clean
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
+
+build: dataplane go ## the three programs, into bin/
+
+dataplane: deps-build
+	@if [ ! -f $(MESON_BUILD)/build.ninja ]; then meson setup $(MESON_BUILD) $(MESON_ARGS) >/dev/null; fi
+	@ninja --quiet -C $(MESON_BUILD)
+	@mkdir -p $(BIN) && ln -sfn ../$(MESON_BUILD)/dataplane/vnf-dataplane $(BIN)/vnf-dataplane
+
+go: deps-build
+	@mkdir -p $(BIN)
+	go build -ldflags '$(GO_LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+generate: deps-build ## the Go of the .proto files
+	mk/generate.sh
+
+lint: deps-build deps-lint ## formatting, vet, staticcheck, stale generated code, shellcheck
+	mk/lint.sh
+
+format: deps-lint ## put Go, C and shell into the project's form
+	gofmt -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
+	clang-format -i $(C_FILES)
+
+test: test-c test-go test-integration ## everything, as CI runs it
+
+test-c: deps-build deps-test ## unit tests of the data plane under ASan and UBSan
+	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
+	ASAN_OPTIONS=detect_leaks=1 meson test -C $(BUILD)/sanitize --print-errorlogs --no-rebuild
+
+test-go: deps-build deps-test ## unit tests of the Go packages with the race detector
+	go test -race -timeout 15m $$(go list $(GO_PACKAGES) | grep -v /integration)
+
+test-integration: build deps-test ## the whole system in network namespaces, with real peers
+	MILLRACE_BIN=$(CURDIR)/$(BIN) go test -count=1 -timeout 30m ./integration/...
+
+demo: build deps-test ## the lab: hosts, the router, BGP peers
+	MILLRACE_BIN=$(CURDIR)/$(BIN) go run ./demo
+
+bench: build deps-test deps-bench ## measurements against peers; BENCH=regexp selects
+	@MILLRACE_BIN=$(CURDIR)/$(BIN) go run ./bench -run '$(BENCH)'
+
+fuzz: deps-build deps-lint deps-test ## FUZZTIME seconds of each fuzzer, C and Go
+	FUZZTIME=$(FUZZTIME) mk/fuzz.sh
+
+clean: ## what the build made
+	rm -rf $(BUILD) $(BIN)

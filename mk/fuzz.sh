@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Runs every fuzzer for FUZZTIME seconds: libFuzzer harnesses of the data plane and Go's fuzz tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${FUZZTIME:-60}
+dir=build/fuzz
+if [ ! -f $dir/build.ninja ]; then
+    CC=clang meson setup $dir -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
+fi
+ninja --quiet -C $dir
+for harness in "$dir"/dataplane/*-fuzz; do
+    name=$(basename "$harness" -fuzz)
+    corpus=build/fuzz/corpus/$name
+    mkdir -p "$corpus" "fuzz/corpus/$name"
+    echo "== $name, $seconds s"
+    "$harness" -max_total_time="$seconds" -print_final_stats=1 -timeout=10 "$corpus" "fuzz/corpus/$name"
+done
+while IFS=: read -r file name; do
+    echo "== $name in $(dirname "$file"), $seconds s"
+    go test "./$(dirname "$file")" -run '^$' -fuzz "^$name\$" -fuzztime "${seconds}s"
+done < <(git grep -oE 'func (Fuzz[A-Za-z0-9_]+)' -- '*_test.go' | sed -E 's/:func /:/')
