@@ -226,9 +226,14 @@ enum {
 static bool hold_share(const struct rte_mbuf *m, uint32_t nh, unsigned int version, uint64_t window)
 {
 	const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t key = version == 4 ? rte_jhash(p + 16, 4, nh) : rte_jhash(p + 24, 16, nh);
-	struct hold_slot *s = &hold_slots[worker_self->id][key % HOLD_SLOTS];
+	/* Copied, as the packet is not aligned. */
+	uint32_t dst[4] = {0};
+	uint32_t key;
+	struct hold_slot *s;
 
+	memcpy(dst, version == 4 ? p + 16 : p + 24, version == 4 ? 4 : 16);
+	key = rte_jhash_32b(dst, RTE_DIM(dst), nh);
+	s = &hold_slots[worker_self->id][key % HOLD_SLOTS];
 	if (s->window != window || s->key != key) {
 		s->window = window;
 		s->key = key;
