@@ -86,6 +86,7 @@ func (s sink) apply(changes []rib.Change) error {
 // EndOfRIB implements bgp.Sink.
 func (s sink) EndOfRIB(_ context.Context, instance string, neighbor netip.Addr, family bgp.Family) {
 	s.c.log.Info("BGP end-of-RIB", "instance", instance, "neighbor", neighbor, "family", family)
+	s.c.restart.gotEndOfRIB(instance, neighbor, family)
 }
 
 // Converged implements bgp.Sink: when it returns, the FIB has what BGP has.

@@ -96,10 +96,7 @@ func peerSettings(b *config.BGP, o config.PeerOptions) bgp.PeerSettings {
 		s.ClusterID = b.ClusterID
 	}
 	for _, f := range o.Families {
-		family := bgp.IPv4Unicast
-		if f.Name == config.IPv6Unicast {
-			family = bgp.IPv6Unicast
-		}
+		family := familyOf(f.Name)
 		s.Families = append(s.Families, family)
 		if f.PrefixLimit != 0 {
 			s.PrefixLimits = append(s.PrefixLimits, bgp.PrefixLimit{
@@ -109,6 +106,25 @@ func peerSettings(b *config.BGP, o config.PeerOptions) bgp.PeerSettings {
 		}
 	}
 	return s
+}
+
+func familyOf(name config.AddressFamily) bgp.Family {
+	if name == config.IPv6Unicast {
+		return bgp.IPv6Unicast
+	}
+	return bgp.IPv4Unicast
+}
+
+// familiesOf are the families exchanged with a neighbour.
+func familiesOf(a netip.Addr, o config.PeerOptions) []bgp.Family {
+	if len(o.Families) == 0 {
+		return []bgp.Family{bgp.FamilyOf(a)}
+	}
+	var all []bgp.Family
+	for _, f := range o.Families {
+		all = append(all, familyOf(f.Name))
+	}
+	return all
 }
 
 func disposition(d config.Disposition) bgp.Result {

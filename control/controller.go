@@ -165,6 +165,17 @@ func (c *Controller) startAllBGP(ctx context.Context) {
 	}
 	defer c.release()
 	cfg := c.Config()
+	for i := range cfg.NetworkInstances {
+		n := &cfg.NetworkInstances[i]
+		if n.BGP == nil || !isOn(n.BGP.Enabled) {
+			continue
+		}
+		for _, nb := range n.BGP.Neighbors {
+			if o := n.BGP.Resolve(nb); isOn(o.Enabled) {
+				c.restart.expectEndOfRIB(n.Name, nb.Address, familiesOf(nb.Address, o)...)
+			}
+		}
+	}
 	if err := c.applyBGP(ctx, cfg); err != nil {
 		c.log.Error("BGP does not start as configured", "error", err)
 		c.alarms.raise("bgp-config", grpcserver.Critical, "bgp", err.Error())

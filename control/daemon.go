@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -171,7 +170,7 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	return grpcserver.New(grpcserver.Options{
-		Logger: d.o.Logger, Credentials: auth.NewCredentials(pki), Config: d.c, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.rib.Feed(),
+		Logger: d.o.Logger, Credentials: auth.NewCredentials(pki), Config: d.c, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.FIB(),
 		BGP: func(instance string) (grpcserver.Speaker, bool) {
 			s, ok := d.c.Speaker(orDefault(instance, config.DefaultInstance))
 			return speaker(s), ok
@@ -196,11 +195,7 @@ func (d *daemon) reload(ctx context.Context) {
 			return
 		case <-d.o.Reload:
 		}
-		next, err := d.st.reload()
-		if err == nil {
-			err = d.c.Apply(ctx, next)
-		}
-		if err != nil {
+		if err := d.st.reload(func(next *config.Config) error { return d.c.Apply(ctx, next) }); err != nil {
 			d.o.Logger.Error("the configuration file is not taken", "error", err)
 		}
 	}
@@ -227,8 +222,5 @@ func (d *daemon) serveMetrics(ctx context.Context, l net.Listener) error {
 
 // PreviewConfig returns the configuration that RunDaemon would begin with, for who prepares what it needs.
 func PreviewConfig(configFile, stateDir string) (*config.Config, error) {
-	if _, err := os.Stat(filepath.Join(stateDir, "running.yaml")); errors.Is(err, fs.ErrNotExist) && configFile == "" {
-		return config.Parse(nil)
-	}
 	return newStore(configFile, stateDir).load(slog.New(slog.DiscardHandler))
 }

@@ -2,11 +2,14 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
 	"millrace/dataplane/client"
+	"millrace/routing/bgp"
 )
 
 // restart holds back the sweep of what an earlier run of vnf left in the data plane, until this run has written all it wants:
@@ -21,11 +24,18 @@ type restart struct {
 	finished   bool
 	waiting    map[string]bool
 	deadline   time.Time
-	wake       chan struct{}
+	// endOfRIB is what may come still though the speakers have converged: a peer that restarts itself is not waited for by BGP
+	// (RFC 4724 section 4.1), lest both wait for each other, but its routes shall not be swept just before they come.
+	endOfRIB map[string]bool
+	settled  time.Time // when that is waited for no longer
+	wake     chan struct{}
 }
 
+// How long the sweep waits for end-of-RIBs that BGP itself does not wait for.
+const settlePatience = 30 * time.Second
+
 func newRestart(log *slog.Logger) *restart {
-	return &restart{log: log, waiting: map[string]bool{}, wake: make(chan struct{}, 1)}
+	return &restart{log: log, waiting: map[string]bool{}, endOfRIB: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
 func (r *restart) poke() {
@@ -75,6 +85,26 @@ func (r *restart) converged(instance string) {
 	r.poke()
 }
 
+// expectEndOfRIB names families of a neighbour whose end-of-RIB is worth waiting for.
+func (r *restart) expectEndOfRIB(instance string, neighbor netip.Addr, families ...bgp.Family) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range families {
+		r.endOfRIB[eorKey(instance, neighbor, f)] = true
+	}
+}
+
+func eorKey(instance string, neighbor netip.Addr, f bgp.Family) string {
+	return fmt.Sprintf("%s %s %s", instance, neighbor.WithZone(""), f)
+}
+
+func (r *restart) gotEndOfRIB(instance string, neighbor netip.Addr, f bgp.Family) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.endOfRIB, eorKey(instance, neighbor, f))
+	r.poke()
+}
+
 // configurationDone says that the configuration is in and all speakers are started. They are waited for no longer than patience.
 func (r *restart) configurationDone(patience time.Duration) {
 	r.mu.Lock()
@@ -92,10 +122,17 @@ func (r *restart) due() (now bool, wait time.Duration) {
 	if !r.configured {
 		return false, time.Hour
 	}
-	if len(r.waiting) == 0 {
+	if len(r.waiting) > 0 {
+		left := time.Until(r.deadline)
+		return left <= 0, left
+	}
+	if !r.old || len(r.endOfRIB) == 0 {
 		return true, 0
 	}
-	left := time.Until(r.deadline)
+	if r.settled.IsZero() {
+		r.settled = time.Now().Add(settlePatience)
+	}
+	left := time.Until(r.settled)
 	return left <= 0, left
 }
 

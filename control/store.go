@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"millrace/server/config"
 )
@@ -20,7 +21,9 @@ import (
 type store struct {
 	startup string // path of the operator's file; may be empty
 	running string
-	sum     string // of the operator's file when it was read
+
+	mu  sync.Mutex
+	sum string // of the operator's file when it was read
 }
 
 const runningHead = "# The configuration in force, written by vnf. Startup file sha256:"
@@ -29,55 +32,75 @@ func newStore(startup, stateDir string) *store {
 	return &store{startup: startup, running: filepath.Join(stateDir, "running.yaml")}
 }
 
-// load returns the configuration to begin with.
+// load returns the configuration to begin with: that in force last, unless the operator's file has changed since. A file that is
+// not right does not keep vnf from going on with what was in force.
 func (s *store) load(log *slog.Logger) (*config.Config, error) {
+	var startup *config.Config
 	var file []byte
+	var fault error
 	if s.startup != "" {
-		var err error
-		if file, err = os.ReadFile(s.startup); err != nil {
-			return nil, fmt.Errorf("read configuration: %w", err)
+		if file, fault = os.ReadFile(s.startup); fault == nil {
+			startup, fault = config.Parse(file)
 		}
+		if fault != nil {
+			fault = fmt.Errorf("%s:\n%w", s.startup, fault)
+		}
+	} else {
+		startup = new(config.Config)
 	}
 	s.sum = sum(file)
-	running, err := os.ReadFile(s.running)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	head, _, _ := bytes.Cut(running, []byte("\n"))
-	if err == nil && (s.startup == "" || strings.TrimPrefix(string(head), runningHead) == s.sum) {
-		c, err := config.Parse(running)
-		if err == nil {
-			log.Info("configuration read", "file", s.running)
-			return c, nil
+	stored, err := os.ReadFile(s.running)
+	var running *config.Config
+	if err == nil {
+		if running, err = config.Parse(stored); err != nil {
+			log.Error("the stored configuration is not usable", "file", s.running, "error", err)
 		}
-		if s.startup == "" {
-			return nil, fmt.Errorf("%s:\n%w", s.running, err)
-		}
-		log.Error("the stored configuration is not usable; taking the startup file", "file", s.running, "error", err)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		log.Error("the stored configuration is not readable", "error", err)
 	}
-	c, err := config.Parse(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", s.startup, err)
+	head, _, _ := bytes.Cut(stored, []byte("\n"))
+	same := s.startup == "" || strings.TrimPrefix(string(head), runningHead) == s.sum
+	switch {
+	case running != nil && (same || fault != nil):
+		if fault != nil {
+			log.Error("the configuration file is not taken; going on with what was in force", "error", fault)
+		}
+		log.Info("configuration read", "file", s.running)
+		return running, nil
+	case fault != nil:
+		return nil, fault
 	}
 	log.Info("configuration read", "file", s.startup)
-	return c, nil
+	return startup, nil
 }
 
-// reload reads the operator's file again.
-func (s *store) reload() (*config.Config, error) {
+// reload reads the operator's file again and hands it to apply. What is stored then belongs to the new file, if it was taken.
+func (s *store) reload(apply func(*config.Config) error) error {
 	if s.startup == "" {
-		return nil, errors.New("there is no configuration file to be read again")
+		return errors.New("there is no configuration file to be read again")
 	}
 	file, err := os.ReadFile(s.startup)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return fmt.Errorf("read configuration: %w", err)
 	}
 	c, err := config.Parse(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", s.startup, err)
+		return fmt.Errorf("%s:\n%w", s.startup, err)
 	}
-	s.sum = sum(file)
-	return c, nil
+	before := s.setSum(sum(file))
+	if err := apply(c); err != nil {
+		s.setSum(before)
+		return err
+	}
+	return nil
+}
+
+// setSum changes the sum and returns the one before.
+func (s *store) setSum(sum string) (before string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, s.sum = s.sum, sum
+	return before
 }
 
 // save stores a configuration that is about to come into force. It holds passwords: mode 0600.
@@ -91,7 +114,9 @@ func (s *store) save(c *config.Config) (err error) {
 		return fmt.Errorf("save configuration: %w", err)
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
+	s.mu.Lock()
 	_, err = fmt.Fprintf(f, "%s%s\n%s", runningHead, s.sum, y)
+	s.mu.Unlock()
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), s.running)
 	}
