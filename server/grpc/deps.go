@@ -9,6 +9,7 @@ import (
 	dpb "millrace/api/proto/dataplane/v1"
 	"millrace/dataplane/client"
 	"millrace/routing/bgp"
+	"millrace/routing/fib"
 	"millrace/routing/rib"
 	"millrace/server/config"
 )
@@ -85,10 +86,10 @@ type RIB interface {
 	Stats() rib.Stats
 }
 
-// FIB tells what became of the routes that the data plane was given; *rib.Feed is one.
+// FIB tells what became of the routes that the data plane was given; *fib.Programmer is one.
 type FIB interface {
-	Stats() rib.FeedStats
-	Failures(cursor uint32, limit int) ([]rib.FailedRoute, uint32)
+	Stats() fib.Stats
+	Failures(cursor uint32, limit int) ([]fib.Failure, uint32)
 }
 
 // Speaker is what the services ask of a network instance's BGP; *bgp.Speaker is one.

@@ -289,9 +289,11 @@ func (r *routeService) ListFibFailures(_ context.Context, req *vnfv1.ListFibFail
 	list, next := r.s.opt.FIB.Failures(cursor, p.size)
 	resp := &vnfv1.ListFibFailuresResponse{}
 	for _, f := range list {
-		resp.Failures = append(resp.Failures, &vnfv1.FibFailure{
-			NetworkInstance: f.VRF, Prefix: f.Prefix.String(), Error: client.CodeName(client.Code(f.Code)),
-		})
+		one := &vnfv1.FibFailure{NetworkInstance: f.VRF, Prefix: f.Prefix.String(), Error: f.Code.String()}
+		if f.LastError != "" {
+			one.Error += ": " + f.LastError
+		}
+		resp.Failures = append(resp.Failures, one)
 	}
 	if next != 0 {
 		resp.NextPageToken = p.token(fmt.Append(nil, next))

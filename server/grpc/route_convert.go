@@ -8,7 +8,7 @@ import (
 
 	dpb "millrace/api/proto/dataplane/v1"
 	vnfv1 "millrace/api/proto/vnf/v1"
-	"millrace/dataplane/client"
+	"millrace/routing/fib"
 	"millrace/routing/rib"
 )
 
@@ -102,7 +102,7 @@ func routeOut(ri rib.RouteInfo, n int) *vnfv1.Route {
 	}
 	o.Best, o.FibState = true, fibStates[ri.FIB]
 	if ri.FIB == rib.FIBFailed {
-		o.FibError = client.CodeName(client.Code(ri.FIBCode))
+		o.FibError = fib.Code(ri.FIBCode).String()
 	}
 	for _, m := range ri.Resolved {
 		o.ResolvedNextHops = append(o.ResolvedNextHops, memberOut(ri.VRF, m))
