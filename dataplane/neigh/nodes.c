@@ -14,6 +14,9 @@
 enum police {
 	POLICE_UNICAST,
 	POLICE_GROUP,
+	/* The first packet for a destination in a window: the one that starts its resolution … */
+	POLICE_HOLD_FIRST,
+	/* … and those after it, which only wait. */
 	POLICE_HOLD,
 	POLICE_MAX,
 };
@@ -25,7 +28,7 @@ struct port_police {
 
 /* What one destination gets of neigh-hold in one window: more than waits for a neighbour would be
  * dropped anyway, and would take the place of packets for others. */
-#define HOLD_SLOTS  256
+#define HOLD_SLOTS  1024
 #define HOLD_WINDOW 10 /* a tenth of a second */
 
 struct hold_slot {
@@ -223,7 +226,9 @@ enum {
 	HOLD_EDGES,
 };
 
-static bool hold_share(const struct rte_mbuf *m, uint32_t nh, unsigned int version, uint64_t window)
+/* Packets for the same destination before this one in the window. */
+static uint32_t hold_before(const struct rte_mbuf *m, uint32_t nh, unsigned int version,
+			    uint64_t window)
 {
 	const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
 	/* Copied, as the packet is not aligned. */
@@ -239,7 +244,7 @@ static bool hold_share(const struct rte_mbuf *m, uint32_t nh, unsigned int versi
 		s->key = key;
 		s->count = 0;
 	}
-	return s->count++ < RTE_MAX(neigh_settings.queue, 1u);
+	return s->count++;
 }
 
 static uint16_t hold_process(struct rte_graph *graph, struct rte_node *node, void **objs,
@@ -247,8 +252,7 @@ static uint16_t hold_process(struct rte_graph *graph, struct rte_node *node, voi
 {
 	const uint64_t now = rte_rdtsc();
 	const uint64_t window = now / (rte_get_tsc_hz() / HOLD_WINDOW);
-	/* The upper half of the ring is for ARP and ND: what resolves must get through what waits.
-	 */
+	/* The upper half of the ring is for ARP and ND: what resolves gets through what waits. */
 	const bool room = punt_ring_count(PUNT_NEIGH) < punt_ring_size(PUNT_NEIGH) / 2;
 	void *take[RTE_GRAPH_BURST_SIZE];
 	unsigned int n_take = 0;
@@ -257,15 +261,17 @@ static uint16_t hold_process(struct rte_graph *graph, struct rte_node *node, voi
 		struct rte_mbuf *m = objs[k];
 		struct mb_meta *meta = mb_meta(m);
 		unsigned int version = neigh_ip_version(m);
+		uint32_t before = 0;
 		rte_edge_t edge;
 
 		if (version == 0)
 			edge = HOLD_EDGE_BAD;
 		else if (!room)
 			edge = HOLD_EDGE_FULL;
-		else if (!hold_share(m, meta->nh, version, window))
+		else if ((before = hold_before(m, meta->nh, version, window)) >=
+			 RTE_MAX(neigh_settings.queue, 1u))
 			edge = HOLD_EDGE_FLOOD;
-		else if (!police_take(meta, POLICE_HOLD, now))
+		else if (!police_take(meta, before == 0 ? POLICE_HOLD_FIRST : POLICE_HOLD, now))
 			edge = HOLD_EDGE_RATE;
 		else {
 			take[n_take++] = m;
