@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For unit tests: runs the real IP nodes in a graph of one worker, with the real tables. Where a packet would leave them (to a port, the
- * kernel, the neighbour code, a drop node) it is caught, with the name of the node it was going to.
+ * For unit tests: runs the real IP nodes in a graph of one worker, with the real tables. Where a
+ * packet would leave them (to a port, the kernel, the neighbour code, a drop node) it is caught,
+ * with the name of the node it was going to.
  */
 #ifndef MILLRACE_IP4_GRAPH_TEST_H
 #define MILLRACE_IP4_GRAPH_TEST_H
@@ -42,7 +43,8 @@ struct caught {
 static struct caught caught[CAUGHT_MAX];
 static unsigned int n_caught;
 
-static uint16_t catch_process(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
+static uint16_t catch_process(struct rte_graph *graph, struct rte_node *node, void **objs,
+			      uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
 		CHECK(n_caught < CAUGHT_MAX, "too many packets");
@@ -52,8 +54,9 @@ static uint16_t catch_process(struct rte_graph *graph, struct rte_node *node, vo
 	return n;
 }
 
-static const char *const entries[] = {"ip4-input", "ip4-output", "ip4-rewrite", "ip4-error", "ip4-options",
-				      "ip6-input", "ip6-output", "ip6-rewrite", "ip6-error", "ip6-lookup"};
+static const char *const entries[] = {"ip4-input",   "ip4-output", "ip4-rewrite", "ip4-error",
+				      "ip4-options", "ip6-input",  "ip6-output",  "ip6-rewrite",
+				      "ip6-error",   "ip6-lookup"};
 static struct rte_mbuf *pending[CAUGHT_MAX];
 static uint16_t pending_edge[CAUGHT_MAX];
 static unsigned int n_pending;
@@ -73,8 +76,8 @@ static struct rte_node_register test_source_node = {
 	.flags = RTE_NODE_SOURCE_F,
 	.process = test_source,
 	.nb_edges = RTE_DIM(entries),
-	.next_nodes = {"ip4-input", "ip4-output", "ip4-rewrite", "ip4-error", "ip4-options", "ip6-input",
-		       "ip6-output", "ip6-rewrite", "ip6-error", "ip6-lookup"},
+	.next_nodes = {"ip4-input", "ip4-output", "ip4-rewrite", "ip4-error", "ip4-options",
+		       "ip6-input", "ip6-output", "ip6-rewrite", "ip6-error", "ip6-lookup"},
 };
 RTE_NODE_REGISTER(test_source_node);
 
@@ -83,7 +86,8 @@ static struct worker test_worker;
 
 static inline bool is_boundary(const char *name)
 {
-	static const char *const names[] = {"port-tx", "kernel-punt", "ping-input", "neigh-hold", "nd-input"};
+	static const char *const names[] = {"port-tx", "kernel-punt", "ping-input", "neigh-hold",
+					    "nd-input"};
 
 	if (strncmp(name, "drop-", 5) == 0)
 		return true;
@@ -113,7 +117,8 @@ static inline void catch_edges(const char *pattern)
 				continue;
 			snprintf(reg.name, sizeof(reg.name), "catch-%s", next[e]);
 			if (rte_node_from_name(reg.name) == RTE_NODE_ID_INVALID)
-				CHECK(__rte_node_register(&reg) != RTE_NODE_ID_INVALID, "%s", reg.name);
+				CHECK(__rte_node_register(&reg) != RTE_NODE_ID_INVALID, "%s",
+				      reg.name);
 			rte_node_edge_update(id, e, &to, 1);
 		}
 	}
@@ -174,7 +179,8 @@ static inline void test_dump(void)
 }
 
 /* A packet as eth-input leaves it; seg: bytes in the first segment (0: all of them). */
-static inline struct rte_mbuf *test_packet(const void *data, uint32_t len, uint16_t iface, uint32_t seg)
+static inline struct rte_mbuf *test_packet(const void *data, uint32_t len, uint16_t iface,
+					   uint32_t seg)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(dp_pool);
 	uint32_t first = seg != 0 && seg < len ? seg : RTE_MIN(len, 1800u);
@@ -223,7 +229,8 @@ static inline uint16_t plain_cksum(const uint8_t *p, uint32_t len, uint32_t sum)
 static struct iface test_ifaces[4];
 
 /* A next hop in the table. addr may be NULL. */
-static inline uint32_t test_nexthop(enum nh_action action, uint16_t iface, uint16_t mtu, const struct ip_addr *addr)
+static inline uint32_t test_nexthop(enum nh_action action, uint16_t iface, uint16_t mtu,
+				    const struct ip_addr *addr)
 {
 	static const struct rte_ether_addr mac = {.addr_bytes = {2, 0, 0, 0, 9, 9}};
 	struct nexthop n = {.action = (uint8_t)action, .iface = iface, .mtu = mtu};
@@ -257,10 +264,12 @@ static inline void test_route(uint16_t vrf, const char *prefix, uint8_t plen, ui
 	struct dp_error err = {0};
 	uint32_t gid = group_of_nexthop(nh);
 
-	CHECK(fib_route_set(vrf, &a, plen, gid, owner, &err) == 0, "%s/%u: %s", prefix, plen, err.message);
+	CHECK(fib_route_set(vrf, &a, plen, gid, owner, &err) == 0, "%s/%u: %s", prefix, plen,
+	      err.message);
 }
 
-/* eth1 (id 1) and eth2 (id 2) with one address of each family, view filled in by the caller's arrays. */
+/* eth1 (id 1) and eth2 (id 2) with one address of each family, view filled in by the caller's
+ * arrays. */
 static inline void test_iface(uint16_t id, uint16_t vlan, struct iface_addr_view *v)
 {
 	struct iface *i = &test_ifaces[id];
@@ -284,9 +293,11 @@ static inline void test_iface(uint16_t id, uint16_t vlan, struct iface_addr_view
 static inline void test_init(void)
 {
 	char prefix[64];
-	char *argv[] = {"test",	     "--no-huge",     "-m",	  "192",	    "--no-pci", "--no-telemetry",
-			"--no-shconf", "--file-prefix", prefix,	    "--log-level=4", NULL};
-	const struct fib_sizes sizes = {.ip4_routes = 1024, .ip6_routes = 1024, .ip4_tbl8 = 256, .ip6_tbl8 = 1024};
+	char *argv[] = {"test",	    "--no-huge",      "-m",	     "192",
+			"--no-pci", "--no-telemetry", "--no-shconf", "--file-prefix",
+			prefix,	    "--log-level=4",  NULL};
+	const struct fib_sizes sizes = {
+		.ip4_routes = 1024, .ip6_routes = 1024, .ip4_tbl8 = 256, .ip6_tbl8 = 1024};
 	struct rte_graph_param param = {.socket_id = SOCKET_ID_ANY, .nb_node_patterns = 1};
 	static const char *patterns[] = {"test-source"};
 	rte_graph_t id;
@@ -294,7 +305,8 @@ static inline void test_init(void)
 	snprintf(prefix, sizeof(prefix), "iptest%d", getpid());
 	CHECK(rte_eal_init(RTE_DIM(argv) - 1, argv) >= 0, "EAL");
 	CHECK(mb_meta_register() == 0, "metadata");
-	dp_pool = rte_pktmbuf_pool_create("test", 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	dp_pool = rte_pktmbuf_pool_create("test", 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+					  SOCKET_ID_ANY);
 	CHECK(dp_pool != NULL, "pool");
 	CHECK(nexthop_init(256, 256) == 0, "next hops");
 	CHECK(vrf_init(&sizes) == 0, "vrf");
@@ -316,7 +328,8 @@ static inline void test_init(void)
 static inline void test_fini(void)
 {
 	test_clear();
-	CHECK(rte_mempool_in_use_count(dp_pool) == 0, "%u mbufs leaked", rte_mempool_in_use_count(dp_pool));
+	CHECK(rte_mempool_in_use_count(dp_pool) == 0, "%u mbufs leaked",
+	      rte_mempool_in_use_count(dp_pool));
 	free(test_worker.iface_stats);
 	free(test_worker.nh_stats);
 }
