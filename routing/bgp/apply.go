@@ -38,16 +38,26 @@ func (s *Speaker) Apply(ctx context.Context, c Config) error {
 		}
 		old = &Config{}
 	}
-	multipath := old.ASN != 0 && (old.Multipath != next.Multipath || old.Distance != next.Distance)
+	renew := old.ASN != 0 && (old.Multipath != next.Multipath || old.Distance != next.Distance)
 	s.cur.Store(&next)
 	err := errors.Join(
 		s.applyRemovals(ctx, old, &next),
 		s.applyPolicy(ctx, old, &next),
-		s.applyNeighbors(ctx, old, &next),
+	)
+	failed, nerr := s.applyNeighbors(ctx, old, &next)
+	err = errors.Join(err, nerr,
 		s.applyDynamic(ctx, old, &next),
 		s.applyNetworks(ctx, old, &next),
 	)
-	if multipath {
+	if len(failed) > 0 {
+		// They are not there, so that applying the same configuration again tries again.
+		without := next
+		without.Neighbors = slices.DeleteFunc(slices.Clone(next.Neighbors), func(n Neighbor) bool {
+			return slices.Contains(failed, n.Address)
+		})
+		s.cur.Store(&without)
+	}
+	if renew {
 		err = errors.Join(err, s.resend(ctx))
 	}
 	return err
@@ -56,6 +66,10 @@ func (s *Speaker) Apply(ctx context.Context, c Config) error {
 // start brings GoBGP up, without neighbours, and the gate with it if we are restarting.
 func (s *Speaker) start(ctx context.Context, c *Config) error {
 	if err := s.srv.StartBgp(ctx, &api.StartBgpRequest{Global: c.apiGlobal()}); err != nil {
+		// Some of the listeners may be open.
+		if stop := s.srv.StopBgp(ctx, &api.StopBgpRequest{}); stop != nil {
+			s.log.Warn("bgp listeners not closed", "error", stop)
+		}
 		return fmt.Errorf("start bgp: %w", err)
 	}
 	s.cur.Store(c)
@@ -130,15 +144,22 @@ func (s *Speaker) addPeer(ctx context.Context, c *Config, n Neighbor) error {
 	return nil
 }
 
-func (s *Speaker) applyNeighbors(ctx context.Context, old, next *Config) error {
+// applyNeighbors adds and changes neighbours, and names those that could not be added.
+func (s *Speaker) applyNeighbors(ctx context.Context, old, next *Config) (failed []netip.Addr, err error) {
 	var errs []error
+	add := func(n Neighbor) {
+		if err := s.addPeer(ctx, next, n); err != nil {
+			errs, failed = append(errs, err), append(failed, n.Address)
+		}
+	}
 	for _, n := range next.Neighbors {
 		o := findNeighbor(old, n.Address)
 		switch {
 		case o == nil:
-			errs = append(errs, s.addPeer(ctx, next, n))
+			add(n)
 		case !proto.Equal(old.apiPeer(*o, false), next.apiPeer(n, false)):
-			errs = append(errs, s.removePeer(ctx, old, *o), s.addPeer(ctx, next, n))
+			errs = append(errs, s.removePeer(ctx, old, *o))
+			add(n)
 		case o.Disabled != n.Disabled && n.Disabled:
 			errs = append(errs, s.Disable(ctx, n.Address, ""))
 		case o.Disabled != n.Disabled:
@@ -148,7 +169,7 @@ func (s *Speaker) applyNeighbors(ctx context.Context, old, next *Config) error {
 			s.restart.drop(n.Address)
 		}
 	}
-	return errors.Join(errs...)
+	return failed, errors.Join(errs...)
 }
 
 func (s *Speaker) applyDynamic(ctx context.Context, old, next *Config) error {

@@ -45,5 +45,7 @@
 //   - MED is compared between neighbours of different ASes when sets for multipath are formed.
 //   - The F bit is set only while restarting, so a neighbour that lost only the session (not our process) drops
 //     our routes until they are sent again.
+//   - A changed export policy is applied without touching the session, unless it takes routes back: GoBGP's soft reset
+//     does not withdraw them, so then the session is reset.
 //   - GoBGP's server has one goroutine that cannot be ended; Close leaves it idle and empty.
 package bgp

@@ -10,7 +10,7 @@ import (
 // limitState is what has been done about a neighbour's prefix limit.
 type limitState struct {
 	warned  bool
-	tripped bool
+	tripped time.Time // when the session was ended for it; zero since it is down
 	timer   *time.Timer
 }
 
@@ -59,9 +59,9 @@ func (s *Speaker) checkLimits(c *Config, n Neighbor) {
 		s.peers.mu.Unlock()
 	}()
 	if found.GetState().GetSessionState() != api.PeerState_ESTABLISHED {
-		if st.tripped && found.GetState().GetAdminState() == api.PeerState_PFX_CT {
+		if !st.tripped.IsZero() && found.GetState().GetAdminState() == api.PeerState_PFX_CT {
 			s.disarm(c, n)
-			st.tripped = false
+			st.tripped = time.Time{}
 		}
 		st.warned = false
 		return
@@ -80,11 +80,12 @@ func (s *Speaker) checkLimits(c *Config, n Neighbor) {
 			s.log.Warn("bgp neighbour nears or exceeds its prefix limit", "instance", c.Instance,
 				"neighbor", n.Address, "family", l.Family, "prefixes", count, "limit", l.Max)
 		}
-		if over && !l.WarnOnly && !st.tripped {
-			st.tripped = true
+		if over && !l.WarnOnly && time.Since(st.tripped) > 5*time.Second {
+			st.tripped = time.Now()
 			s.log.Error("bgp neighbour exceeds its prefix limit, session ends", "instance", c.Instance,
 				"neighbor", n.Address, "family", l.Family, "prefixes", count, "limit", l.Max,
 				"restart-after", l.RestartAfter)
+			s.disarm(c, n) // should it be set from before, GoBGP would see no change
 			s.trip(c, n, l)
 			if l.RestartAfter > 0 {
 				st.timer = time.AfterFunc(l.RestartAfter, func() {

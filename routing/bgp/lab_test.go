@@ -152,15 +152,6 @@ func (f *frr) stop() {
 	}
 }
 
-// crash kills bgpd only.
-func (f *frr) crash() {
-	c := f.cmds[1]
-	_ = c.Process.Kill()
-	_ = c.Wait()
-	f.cmds = f.cmds[:1]
-	os.Remove(filepath.Join(f.dir, "bgpd.vty"))
-}
-
 func (f *frr) vtysh(cmds ...string) string {
 	f.l.t.Helper()
 	args := []string{"--vty_socket", f.dir}
