@@ -82,3 +82,32 @@ func TestLinkLocal(t *testing.T) {
 	c.kill()
 	s.waitHops("198.51.100.0/24", "fe80::2%eth0")
 }
+
+// Routes from eBGP go to an iBGP neighbour with our address as next hop; without the setting they keep theirs.
+func TestNextHopSelf(t *testing.T) {
+	l := newLab(t)
+	l.add("s", "b", "c")
+	l.link("s", "eth0", []string{"10.0.0.1/24"}, "b", "eth0", []string{"10.0.0.2/24"})
+	l.link("s", "eth1", []string{"10.0.1.1/24"}, "c", "eth0", []string{"10.0.1.2/24"})
+	s := startSpeaker(t, l.ns("s"))
+	l.bird("b", birdPeer("10.0.0.2", "10.0.0.2", "65002", "10.0.0.1", "65001", bird4, "198.51.100.0/24"))
+	c := l.bird("c", birdPeer("10.0.1.2", "10.0.1.2", "65001", "10.0.1.1", "65001",
+		"ipv4 { import keep filtered; import all; export all; gateway recursive; };", ""))
+	cfg := Config{
+		ASN: 65001, RouterID: addr("10.0.0.1"),
+		Neighbors: []Neighbor{
+			{Address: addr("10.0.0.2"), PeerSettings: PeerSettings{PeerAS: 65002}},
+			{Address: addr("10.0.1.2"), PeerSettings: PeerSettings{PeerAS: 65001, NextHopSelf: yes()}},
+		},
+	}
+	s.apply(cfg)
+	s.waitUp("10.0.0.2", "10.0.1.2")
+	c.has("show route all 198.51.100.0/24", "BGP.next_hop: 10.0.1.1", "BGP.as_path: 65002")
+	since := s.neighbor("10.0.1.2").Since
+	cfg.Neighbors[1].NextHopSelf = nil
+	s.apply(cfg)
+	c.has("show route all 198.51.100.0/24", "BGP.next_hop: 10.0.0.2")
+	if !s.neighbor("10.0.1.2").Since.Equal(since) {
+		t.Error("the session was reset")
+	}
+}
