@@ -1,0 +1,127 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// FRR is FRRouting's zebra and bgpd (and staticd) in a namespace.
+type FRR struct {
+	ns    *NS
+	dir   string
+	procs []*Proc
+}
+
+// FRR starts it with one configuration for all daemons.
+func (l *Lab) FRR(ns *NS, config string) (*FRR, error) {
+	f := &FRR{ns: ns, dir: filepath.Join(l.Dir, "frr-"+ns.Name)}
+	// FRR's daemons give up root, and their user has to reach the sockets.
+	if err := os.Chmod(l.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(f.dir, 0o777); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(f.dir, 0o777); err != nil {
+		return nil, err
+	}
+	conf := filepath.Join(f.dir, "frr.conf")
+	if err := os.WriteFile(conf, []byte(config), 0o644); err != nil {
+		return nil, err
+	}
+	for _, d := range []string{"zebra", "staticd", "bgpd"} {
+		args := []string{"-f", conf, "-i", filepath.Join(f.dir, d+".pid"), "-z", filepath.Join(f.dir, "zserv.api"),
+			"--vty_socket", f.dir, "--log", "stdout", "-u", "frr", "-g", "frr"}
+		switch d {
+		case "bgpd":
+			args = append(args, "-n", "-S")
+		case "staticd":
+			args = append(args, "-S")
+		}
+		p, err := ns.Start("/usr/lib/frr/"+d, args...)
+		if err != nil {
+			return nil, err
+		}
+		f.procs = append(f.procs, p)
+		// The others connect to zebra's socket.
+		err = Eventually(10*time.Second, func() error {
+			if !p.Running() {
+				return fmt.Errorf("%s ended:\n%s", d, p.Output())
+			}
+			_, err := os.Stat(filepath.Join(f.dir, d+".vty"))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// VTY runs commands in vtysh.
+func (f *FRR) VTY(commands ...string) (string, error) {
+	args := []string{"--vty_socket", f.dir}
+	for _, c := range commands {
+		args = append(args, "-c", c)
+	}
+	return f.ns.Output("vtysh", args...)
+}
+
+// Stop ends the daemons.
+func (f *FRR) Stop() {
+	for i := len(f.procs) - 1; i >= 0; i-- {
+		f.procs[i].Stop()
+	}
+}
+
+// BIRD is the BIRD Internet Routing Daemon in a namespace.
+type BIRD struct {
+	Proc *Proc
+	ns   *NS
+	sock string
+	conf string
+}
+
+// BIRD starts it.
+func (l *Lab) BIRD(ns *NS, config string) (*BIRD, error) {
+	b := &BIRD{
+		ns:   ns,
+		sock: filepath.Join(l.Dir, "bird-"+ns.Name+".ctl"),
+		conf: filepath.Join(l.Dir, "bird-"+ns.Name+".conf"),
+	}
+	if err := os.WriteFile(b.conf, []byte(config), 0o644); err != nil {
+		return nil, err
+	}
+	p, err := ns.Start("bird", "-f", "-c", b.conf, "-s", b.sock)
+	if err != nil {
+		return nil, err
+	}
+	b.Proc = p
+	return b, Eventually(20*time.Second, func() error {
+		if !p.Running() {
+			return fmt.Errorf("bird ended:\n%s", p.Output())
+		}
+		_, err := b.Ctl("show", "status")
+		return err
+	})
+}
+
+// Ctl runs birdc.
+func (b *BIRD) Ctl(args ...string) (string, error) {
+	return b.ns.Output("birdc", append([]string{"-s", b.sock}, args...)...)
+}
+
+// Configure replaces the configuration.
+func (b *BIRD) Configure(config string) error {
+	if err := os.WriteFile(b.conf, []byte(config), 0o644); err != nil {
+		return err
+	}
+	out, err := b.Ctl("configure")
+	if err == nil && !strings.Contains(out, "Reconfigur") {
+		err = fmt.Errorf("birdc configure: %s", out)
+	}
+	return err
+}
