@@ -369,6 +369,19 @@ bool fib_lookup_route(uint16_t vrf, const struct ip_addr *dst, struct route_info
 	return true;
 }
 
+bool fib_lookup_covering(uint16_t vrf, const struct ip_addr *dst, struct route_info *out)
+{
+	const struct table *t = table_of(vrf, dst->len == 16);
+	node_t n = t != NULL ? node_lookup(t, dst) : NULL;
+
+	if (n != NULL && n == node_exact(t, dst, (uint8_t)(dst->len * 8)))
+		n = t->v6 ? (node_t)rte_rib6_lookup_parent(n) : (node_t)rte_rib_lookup_parent(n);
+	if (n == NULL)
+		return false;
+	fill(t, n, out);
+	return true;
+}
+
 /*
  * The node the walk goes on from: that of the prefix, or, when the route has been deleted since,
  * one put there for the moment (in the RIB only: the data plane's tables never see it). *temporary

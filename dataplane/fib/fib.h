@@ -67,6 +67,8 @@ void fib_own_delete(uint16_t vrf, const struct ip_addr *prefix, uint8_t plen,
 uint32_t fib_lookup(uint16_t vrf, const struct ip_addr *dst);
 /* The route that matches, with its prefix. False if there is none. */
 bool fib_lookup_route(uint16_t vrf, const struct ip_addr *dst, struct route_info *out);
+/* The route that would match if there were none for exactly dst (a host route). False if there is none. */
+bool fib_lookup_covering(uint16_t vrf, const struct ip_addr *dst, struct route_info *out);
 
 /*
  * Walks the routes in order of prefix, starting after `after` (NULL: from the beginning); fills up

@@ -114,6 +114,9 @@ void neigh_table_timer(struct neigh_ent *e, uint64_t at_ns);
 /* Calls fn for the entries whose timer has run out, `budget` at most; goes on there next time. */
 unsigned int neigh_table_expire(uint64_t now, unsigned int budget,
 				void (*fn)(struct neigh_ent *e, uint64_t now));
+/* Calls fn for a slice of all entries, so that all have had their turn after so many calls. fn adds
+ * and removes none. */
+void neigh_table_sweep(unsigned int calls, void (*fn)(struct neigh_ent *e));
 /* The next of an interface, in the order of the classes; NULL at the end. Take it before removing
  * `e`. */
 struct neigh_ent *neigh_table_iface_first(const struct iface *i);

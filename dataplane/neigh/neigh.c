@@ -25,6 +25,9 @@ uint64_t neigh_clock_skew;
 /* Timers that may run out in one turn of the loop: 65,536 at once would hold up everything else. */
 #define TIMERS_PER_TICK 2048
 
+/* All host routes are looked at once in this many ticks: ten seconds. */
+#define ROUTE_CHECK_TICKS 100
+
 static const struct rte_ether_addr no_mac;
 
 bool neigh_on_link(const struct iface *i, const struct ip_addr *addr)
@@ -111,15 +114,13 @@ static bool route_wanted(struct neigh_ent *e)
 	plen = connected_plen(i, &e->n.addr);
 	if (plen < 0 && !e->interface_route)
 		return false;
-	/* What a client's route beneath leads to cannot be seen through our own. */
-	if (e->has_route && plen < 0)
-		route_del(e);
-	if (!fib_lookup_route(i->vrf, &e->n.addr, &r))
-		return plen >= 0;
-	if (r.plen == full && r.origin != ROUTE_NEIGHBOR && r.origin != ROUTE_CLIENT)
+	if (fib_lookup_route(i->vrf, &e->n.addr, &r) && r.plen == full &&
+	    r.origin != ROUTE_NEIGHBOR && r.origin != ROUTE_CLIENT)
 		return false;
+	if (!fib_lookup_covering(i->vrf, &e->n.addr, &r))
+		return plen >= 0;
 	if (plen >= 0)
-		return !(r.origin == ROUTE_CLIENT && r.plen > plen && r.plen < full);
+		return !(r.origin == ROUTE_CLIENT && r.plen > plen);
 	if (r.group < groups_max && groups[r.group].mask == 0) {
 		const struct nexthop *nh = &nexthops[groups[r.group].nh];
 
@@ -360,8 +361,6 @@ static void expire(struct neigh_ent *e, uint64_t now)
 			begin_probing(e, now, false);
 		} else {
 			neigh_table_timer(e, now + STALE_CHECK_NS);
-			if (e->interface_route)
-				sync_route(e);
 		}
 		break;
 	case NUD_DELAY:
@@ -382,6 +381,8 @@ static void expire(struct neigh_ent *e, uint64_t now)
 void neigh_run_timers(uint64_t now)
 {
 	neigh_table_expire(now, TIMERS_PER_TICK, expire);
+	/* A client's route may have come between a connected prefix and a host route, or gone. */
+	neigh_table_sweep(ROUTE_CHECK_TICKS, sync_route);
 }
 
 void neigh_set_mac(struct neigh_ent *e, const struct rte_ether_addr *mac, enum nud state)

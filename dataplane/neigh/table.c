@@ -23,6 +23,7 @@ static uint32_t n_free;
 /* Slots from here on were never used. */
 static uint32_t slots_used;
 static uint32_t expire_at;
+static uint32_t sweep_at;
 static unsigned int n_neighs;
 
 struct iface_lists {
@@ -266,6 +267,17 @@ unsigned int neigh_table_expire(uint64_t now, unsigned int budget,
 		expire_at++;
 	}
 	return done;
+}
+
+void neigh_table_sweep(unsigned int calls, void (*fn)(struct neigh_ent *e))
+{
+	for (uint32_t k = (slots_used + calls - 1) / calls; k > 0; k--) {
+		if (sweep_at >= slots_used)
+			sweep_at = 0;
+		if (slots[sweep_at] != NULL)
+			fn(slots[sweep_at]);
+		sweep_at++;
+	}
 }
 
 struct neigh_ent *neigh_table_iface_first(const struct iface *i)

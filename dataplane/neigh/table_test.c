@@ -162,6 +162,38 @@ static void test_ageing(struct iface *i)
 	drain();
 }
 
+/* A client's more specific route goes before the host route of a neighbour in it, whichever came
+ * first. */
+static void test_more_specific(struct iface *i)
+{
+	const struct rte_ether_addr host = mac(200);
+	const struct owner_tag tag = {.owner = 1};
+	const struct ip_addr half = ip("10.0.0.128"), far = ip("172.20.0.0");
+	uint32_t nh;
+
+	resolve(i, "10.0.0.200", &host);
+	nh = find(i, "10.0.0.200")->nh;
+	CHECK(routed("10.0.0.200", nh));
+	CHECK(fib_route_set(VRF_DEFAULT, &half, 25, group_of_nexthop(nh_blackhole), tag, NULL) ==
+	      0);
+	pass_ms(10000);
+	CHECK(find(i, "10.0.0.200")->nh == nh && routed("10.0.0.200", nh_blackhole));
+	CHECK(fib_route_delete(VRF_DEFAULT, &half, 25, 1, NULL) == 0);
+	pass_ms(10000);
+	CHECK(routed("10.0.0.200", nh));
+	/* A route straight onto the interface: each destination gets a host route, as long as the
+	 * route is there. */
+	CHECK(fib_route_set(VRF_DEFAULT, &far, 16, group_of_nexthop(i->nh_glean), tag, NULL) == 0);
+	resolve(i, "172.20.3.4", &host);
+	nh = find(i, "172.20.3.4")->nh;
+	CHECK(routed("172.20.3.4", nh));
+	CHECK(fib_route_delete(VRF_DEFAULT, &far, 16, 1, NULL) == 0);
+	pass_ms(10000);
+	CHECK(!routed("172.20.3.4", nh));
+	neigh_flush(i, NULL);
+	drain();
+}
+
 static void test_pins(struct iface *i)
 {
 	const struct rte_ether_addr gw = mac(2), other = mac(3);
@@ -358,6 +390,7 @@ void test_tables(void)
 	test_failure(i);
 	test_ageing(i);
 	test_static(i);
+	test_more_specific(i);
 	test_pins(i);
 	test_limit(i);
 	test_outputs(i);
