@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <arpa/inet.h>
+
 #include <rte_eal.h>
 #include <rte_graph_worker.h>
 #include <rte_mbuf.h>
@@ -23,16 +25,7 @@
 #include "../fib/nexthop.h"
 #include "../iface/iface.h"
 #include "../vrf/vrf.h"
-
-#define CHECK(cond, ...)                                                                           \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #cond);                 \
-			fprintf(stderr, __VA_ARGS__);                                              \
-			fputc('\n', stderr);                                                       \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "check_test.h"
 
 struct caught {
 	const char *node;
@@ -214,18 +207,6 @@ static inline uint32_t test_bytes(struct rte_mbuf *m, uint8_t *out, uint32_t max
 	return m->pkt_len;
 }
 
-/* The Internet checksum, written down once more the plain way. */
-static inline uint16_t plain_cksum(const uint8_t *p, uint32_t len, uint32_t sum)
-{
-	for (uint32_t i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)p[i] << 8 | p[i + 1];
-	if (len & 1)
-		sum += (uint32_t)p[len - 1] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 static struct iface test_ifaces[4];
 
 /* A next hop in the table. addr may be NULL. */
@@ -250,11 +231,12 @@ static inline uint32_t test_nexthop(enum nh_action action, uint16_t iface, uint1
 static inline struct ip_addr test_addr(const char *text)
 {
 	uint8_t b[16];
+	uint32_t v4;
 
 	if (inet_pton(AF_INET6, text, b) == 1)
 		return ip_addr6(b);
-	CHECK(inet_pton(AF_INET, text, b) == 1, "%s", text);
-	return ip_addr4(*(const unaligned_uint32_t *)b);
+	CHECK(inet_pton(AF_INET, text, &v4) == 1, "%s", text);
+	return ip_addr4(v4);
 }
 
 static inline void test_route(uint16_t vrf, const char *prefix, uint8_t plen, uint32_t nh)

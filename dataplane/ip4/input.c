@@ -49,9 +49,11 @@ static const uint8_t octet[256] = {
 /* The ones' complement sum of a header without options is 0xffff if the checksum is right. */
 static __rte_always_inline bool checksum_ok(const void *ip)
 {
-	const unaligned_uint32_t *w = ip;
-	uint64_t sum = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
+	uint32_t w[5];
+	uint64_t sum;
 
+	memcpy(w, ip, sizeof(w));
+	sum = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);

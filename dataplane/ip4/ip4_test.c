@@ -5,75 +5,8 @@
 #include "fragment.h"
 #include "graph_test.h"
 #include "icmp.h"
+#include "packet_test.h"
 #include "parse.h"
-
-#define BUF 65536
-
-struct packet {
-	uint8_t b[BUF];
-	uint32_t len;
-};
-
-/* An IPv4 packet with options of optlen bytes and a payload that counts up. */
-static void make4(struct packet *p, const char *src, const char *dst, uint8_t proto,
-		  const uint8_t *opt, unsigned int optlen, uint32_t payload)
-{
-	const unsigned int hlen = 20 + optlen;
-	uint16_t sum;
-
-	p->len = hlen + payload;
-	memset(p->b, 0, hlen);
-	p->b[0] = (uint8_t)(0x40 | hlen / 4);
-	p->b[2] = (uint8_t)(p->len >> 8);
-	p->b[3] = (uint8_t)p->len;
-	p->b[4] = 0x12;
-	p->b[5] = 0x34;
-	p->b[8] = 10;
-	p->b[9] = proto;
-	inet_pton(AF_INET, src, p->b + 12);
-	inet_pton(AF_INET, dst, p->b + 16);
-	if (optlen != 0)
-		memcpy(p->b + 20, opt, optlen);
-	for (uint32_t i = 0; i < payload; i++)
-		p->b[hlen + i] = (uint8_t)(i * 7 + (i >> 8));
-	sum = plain_cksum(p->b, hlen, 0);
-	p->b[10] = (uint8_t)(sum >> 8);
-	p->b[11] = (uint8_t)sum;
-}
-
-static void fix_header(struct packet *p)
-{
-	uint16_t sum;
-
-	p->b[10] = p->b[11] = 0;
-	sum = plain_cksum(p->b, (p->b[0] & 0xf) * 4, 0);
-	p->b[10] = (uint8_t)(sum >> 8);
-	p->b[11] = (uint8_t)sum;
-}
-
-static void make_udp(struct packet *p, const char *src, const char *dst, uint32_t payload)
-{
-	make4(p, src, dst, IPPROTO_UDP, NULL, 0, 8 + payload);
-	p->b[20] = 0x30;
-	p->b[22] = 0x00;
-	p->b[23] = 53;
-	p->b[24] = (uint8_t)((8 + payload) >> 8);
-	p->b[25] = (uint8_t)(8 + payload);
-}
-
-static void make_icmp(struct packet *p, const char *src, const char *dst, uint8_t type,
-		      uint32_t payload)
-{
-	uint16_t sum;
-
-	make4(p, src, dst, IPPROTO_ICMP, NULL, 0, 8 + payload);
-	p->b[20] = type;
-	p->b[21] = 0;
-	p->b[22] = p->b[23] = 0;
-	sum = plain_cksum(p->b + 20, 8 + payload, 0);
-	p->b[22] = (uint8_t)(sum >> 8);
-	p->b[23] = (uint8_t)sum;
-}
 
 /* What becomes of one packet: the node, and its first bytes. */
 static const char *fate(const char *entry, const struct packet *p, uint16_t iface, uint8_t flags,
@@ -95,107 +28,6 @@ static void expect(const struct packet *p, uint16_t iface, const char *node)
 	if (test_count(node) != 1)
 		test_dump();
 	CHECK(test_count(node) == 1, "expected %s", node);
-}
-
-static void test_options_check(void)
-{
-	static const struct {
-		const char *name;
-		uint8_t opt[12];
-		unsigned int len;
-		enum ip4_opts want;
-		uint8_t pointer;
-	} t[] = {
-		{"nop and end", {1, 1, 1, 0}, 4, IP4_OPTS_OK, 0},
-		{"router alert", {148, 4, 0, 0}, 4, IP4_OPTS_OK, 0},
-		{"router alert of 5", {148, 5, 0, 0, 0, 0, 0, 0}, 8, IP4_OPTS_MALFORMED, 21},
-		{"record route", {7, 7, 4, 0, 0, 0, 0, 0}, 8, IP4_OPTS_OK, 0},
-		{"record route, pointer 3", {7, 7, 3, 0, 0, 0, 0, 0}, 8, IP4_OPTS_MALFORMED, 22},
-		{"record route of 2", {7, 2, 0, 0}, 4, IP4_OPTS_MALFORMED, 21},
-		{"timestamp", {68, 8, 5, 0, 0, 0, 0, 0}, 8, IP4_OPTS_OK, 0},
-		{"timestamp of 3", {68, 3, 5, 0}, 4, IP4_OPTS_MALFORMED, 21},
-		{"loose source route", {131, 7, 4, 1, 2, 3, 4, 0}, 8, IP4_OPTS_SOURCE_ROUTE, 0},
-		{"strict source route behind nop",
-		 {1, 137, 7, 4, 1, 2, 3, 4},
-		 8,
-		 IP4_OPTS_SOURCE_ROUTE,
-		 0},
-		{"length 0", {130, 0, 0, 0}, 4, IP4_OPTS_MALFORMED, 21},
-		{"length 1", {130, 1, 0, 0}, 4, IP4_OPTS_MALFORMED, 21},
-		{"length beyond the header", {130, 11, 0, 0}, 4, IP4_OPTS_MALFORMED, 21},
-		{"no room for a length", {1, 1, 1, 130}, 4, IP4_OPTS_MALFORMED, 23},
-		{"garbage behind the end", {0, 130, 99, 1}, 4, IP4_OPTS_OK, 0},
-		{"unknown", {222, 4, 9, 9}, 4, IP4_OPTS_OK, 0},
-	};
-	uint8_t hdr[60];
-
-	for (unsigned int i = 0; i < RTE_DIM(t); i++) {
-		uint8_t pointer = 99;
-		enum ip4_opts v;
-
-		memset(hdr, 0, sizeof(hdr));
-		memcpy(hdr + 20, t[i].opt, t[i].len);
-		v = ip4_options_check(hdr, 20 + t[i].len, &pointer);
-		CHECK(v == t[i].want, "%s: %d", t[i].name, v);
-		CHECK(pointer == t[i].pointer, "%s: pointer %u", t[i].name, pointer);
-	}
-}
-
-static void test_cksum_update(void)
-{
-	uint8_t b[32];
-	unsigned int seed = 1;
-
-	for (unsigned int round = 0; round < 20000; round++) {
-		uint16_t before, after, from, to, got;
-
-		for (unsigned int i = 0; i < sizeof(b); i++)
-			b[i] = (uint8_t)rand_r(&seed);
-		/* Both forms of zero come up. */
-		if (round % 3 == 0)
-			memset(b, round % 2 ? 0xff : 0, sizeof(b));
-		before = rte_cpu_to_be_16(plain_cksum(b, sizeof(b), 0));
-		memcpy(&from, b + 4, 2);
-		b[4] = (uint8_t)rand_r(&seed);
-		b[5] = (uint8_t)rand_r(&seed);
-		memcpy(&to, b + 4, 2);
-		after = rte_cpu_to_be_16(plain_cksum(b, sizeof(b), 0));
-		got = cksum_update16(before, from, to);
-		/* A receiver takes either form of zero. */
-		CHECK(got == after || (uint16_t)(got ^ after) == 0xffff, "round %u: %04x, not %04x",
-		      round, got, after);
-	}
-}
-
-static void test_error_allowed(void)
-{
-	struct packet p;
-
-	make_udp(&p, "10.0.1.2", "203.0.113.1", 20);
-	CHECK(icmp4_error_allowed(p.b, p.len), "UDP");
-	for (uint32_t n = 0; n < 20; n++)
-		CHECK(!icmp4_error_allowed(p.b, n), "%u bytes", n);
-	p.b[6] = 0x20;
-	CHECK(icmp4_error_allowed(p.b, p.len), "first fragment");
-	p.b[7] = 1;
-	CHECK(!icmp4_error_allowed(p.b, p.len), "other fragment");
-	make_udp(&p, "10.0.1.2", "224.0.0.9", 20);
-	CHECK(!icmp4_error_allowed(p.b, p.len), "multicast");
-	make_udp(&p, "10.0.1.2", "255.255.255.255", 20);
-	CHECK(!icmp4_error_allowed(p.b, p.len), "broadcast");
-	make_udp(&p, "0.0.0.0", "203.0.113.1", 20);
-	CHECK(!icmp4_error_allowed(p.b, p.len), "no source");
-	make_udp(&p, "127.0.0.1", "203.0.113.1", 20);
-	CHECK(!icmp4_error_allowed(p.b, p.len), "loopback source");
-	make_udp(&p, "240.0.0.1", "203.0.113.1", 20);
-	CHECK(!icmp4_error_allowed(p.b, p.len), "class E source");
-	for (unsigned int type = 0; type < 256; type++) {
-		bool query = type == 0 || (type >= 8 && type <= 10) || (type >= 13 && type <= 18);
-
-		make_icmp(&p, "10.0.1.2", "203.0.113.1", (uint8_t)type, 0);
-		CHECK(icmp4_error_allowed(p.b, p.len) == query, "ICMP type %u", type);
-	}
-	CHECK(!icmp4_error_allowed(p.b, 20), "ICMP type out of sight");
 }
 
 /* Puts the fragments together again and compares. */
@@ -610,9 +442,7 @@ int main(void)
 	test_route(0, "100.65.0.0", 16, nh_down);
 	test_route(0, "198.51.100.0", 24, nh_reject);
 
-	test_options_check();
-	test_cksum_update();
-	test_error_allowed();
+	ip4_parse_tests();
 	test_fragment();
 	test_graph_echo();
 	test_graph_local();

@@ -4,66 +4,8 @@
 #include "../ip4/graph_test.h"
 #include "error.h"
 #include "own.h"
+#include "packet_test.h"
 #include "parse.h"
-
-#define BUF 65600
-
-struct packet {
-	uint8_t b[BUF];
-	uint32_t len;
-};
-
-static const char host1[] = "2001:db8:1::2", own1[] = "2001:db8:1::1", far1[] = "2001:db8:f::1";
-
-/* An IPv6 packet; ext are extension headers (proto their first), the payload counts up. */
-static void make6(struct packet *p, const char *src, const char *dst, uint8_t proto,
-		  const uint8_t *ext, unsigned int extlen, uint32_t payload)
-{
-	memset(p->b, 0, 40);
-	p->len = 40 + extlen + payload;
-	p->b[0] = 0x60;
-	p->b[4] = (uint8_t)((extlen + payload) >> 8);
-	p->b[5] = (uint8_t)(extlen + payload);
-	p->b[6] = proto;
-	p->b[7] = 10;
-	CHECK(inet_pton(AF_INET6, src, p->b + 8) == 1 && inet_pton(AF_INET6, dst, p->b + 24) == 1,
-	      "%s %s", src, dst);
-	if (extlen != 0)
-		memcpy(p->b + 40, ext, extlen);
-	for (uint32_t i = 0; i < payload; i++)
-		p->b[40 + extlen + i] = (uint8_t)(i * 7 + (i >> 8));
-}
-
-static void make_udp(struct packet *p, const char *src, const char *dst, uint32_t payload)
-{
-	make6(p, src, dst, IPPROTO_UDP, NULL, 0, 8 + payload);
-	p->b[44] = (uint8_t)((8 + payload) >> 8);
-	p->b[45] = (uint8_t)(8 + payload);
-}
-
-/* 0 if the checksum of the ICMPv6 message at off is right, else what to put there. */
-static uint16_t icmp_sum(const uint8_t *ip, uint32_t off, uint32_t len)
-{
-	uint32_t sum = len - off + IPPROTO_ICMPV6;
-
-	for (unsigned int i = 8; i < 40; i += 2)
-		sum += (uint32_t)ip[i] << 8 | ip[i + 1];
-	return plain_cksum(ip + off, len - off, sum);
-}
-
-static void make_icmp(struct packet *p, const char *src, const char *dst, uint8_t type,
-		      const uint8_t *ext, unsigned int extlen, uint32_t payload)
-{
-	const unsigned int off = 40 + extlen;
-	uint16_t sum;
-
-	make6(p, src, dst, extlen != 0 ? 0 : IPPROTO_ICMPV6, ext, extlen, 8 + payload);
-	p->b[off] = type;
-	p->b[off + 1] = p->b[off + 2] = p->b[off + 3] = 0;
-	sum = icmp_sum(p->b, off, p->len);
-	p->b[off + 2] = (uint8_t)(sum >> 8);
-	p->b[off + 3] = (uint8_t)sum;
-}
 
 static void fate(const char *entry, const struct packet *p, uint16_t iface, uint8_t flags,
 		 uint32_t seg)
@@ -93,229 +35,12 @@ static void expect_from(const char *src, const char *dst, uint16_t iface, const 
 	expect(&p, iface, node);
 }
 
-static void test_options(void)
-{
-	static const struct {
-		const char *name;
-		uint8_t b[16];
-		unsigned int len;
-		enum ip6_verdict want;
-		uint16_t pointer;
-	} t[] = {
-		{"padding", {59, 0, 1, 4, 0, 0, 0, 0}, 8, IP6_OK, 0},
-		{"pad1", {59, 0, 0, 0, 0, 0, 0, 0}, 8, IP6_OK, 0},
-		{"router alert", {58, 0, 5, 2, 0, 0, 1, 0}, 8, IP6_OK, 0},
-		{"router alert of 3", {58, 0, 5, 3, 0, 0, 0, 0}, 8, IP6_MALFORMED, 0},
-		{"option beyond the header", {59, 0, 1, 5, 0, 0, 0, 0}, 8, IP6_MALFORMED, 0},
-		{"option without a length", {59, 0, 1, 3, 0, 0, 0, 1}, 8, IP6_MALFORMED, 0},
-		{"header beyond the packet", {59, 1, 1, 4, 0, 0, 0, 0}, 8, IP6_MALFORMED, 0},
-		{"half a header", {59, 0, 1, 0}, 4, IP6_MALFORMED, 0},
-		{"unknown, skip", {59, 0, 0x1e, 4, 0, 0, 0, 0}, 8, IP6_OK, 0},
-		{"unknown, discard", {59, 0, 0x5e, 4, 0, 0, 0, 0}, 8, IP6_DISCARD, 0},
-		{"unknown, tell", {59, 0, 0x9e, 4, 0, 0, 0, 0}, 8, IP6_PROBLEM, 42},
-		{"unknown, tell unless multicast",
-		 {59, 0, 0, 0xde, 3, 0, 0, 0},
-		 8,
-		 IP6_PROBLEM_UNICAST,
-		 43},
-		{"jumbo payload", {59, 0, 0xc2, 4, 0, 1, 0, 0}, 8, IP6_PROBLEM_UNICAST, 42},
-		{"two lines", {59, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 16, IP6_OK, 0},
-	};
-	uint8_t pkt[40 + 256];
-
-	for (unsigned int i = 0; i < RTE_DIM(t); i++) {
-		struct ip6_fault fault = {0};
-		enum ip6_verdict v;
-		uint32_t next;
-		bool alert;
-
-		memset(pkt, 0, sizeof(pkt));
-		memcpy(pkt + 40, t[i].b, t[i].len);
-		v = ip6_options_check(pkt, 40 + t[i].len, 40, &next, &alert, &fault);
-		CHECK(v == t[i].want, "%s: %d", t[i].name, v);
-		CHECK(t[i].pointer == 0 || fault.pointer == t[i].pointer, "%s: pointer %u",
-		      t[i].name, fault.pointer);
-		CHECK(v != IP6_OK || next == 40 + t[i].len, "%s: next %u", t[i].name, next);
-	}
-	/* More options than anyone needs. */
-	memset(pkt + 40, 0, 256);
-	pkt[41] = 31;
-	for (unsigned int i = 0; i < 127; i++)
-		pkt[42 + 2 * i] = 1;
-	{
-		struct ip6_fault fault;
-		uint32_t next;
-		bool alert;
-
-		CHECK(ip6_options_check(pkt, sizeof(pkt), 40, &next, &alert, &fault) ==
-			      IP6_MALFORMED,
-		      "127 options");
-	}
-}
-
-static void test_walk(void)
-{
-	static const struct {
-		const char *name;
-		uint8_t proto;
-		uint8_t b[40];
-		unsigned int len;
-		enum ip6_verdict want;
-		enum ip6_upper_kind kind;
-		uint8_t upper;
-		uint16_t at;
-	} t[] = {
-		{"TCP", 6, {0}, 20, IP6_OK, IP6_UPPER, 6, 40},
-		{"hop-by-hop, UDP", 0, {17, 0, 1, 4, 0, 0, 0, 0}, 16, IP6_OK, IP6_UPPER, 17, 48},
-		{"destination twice",
-		 60,
-		 {60, 0, 1, 4, 0, 0, 0, 0, 58, 0, 1, 4, 0, 0, 0, 0},
-		 24,
-		 IP6_OK,
-		 IP6_UPPER,
-		 58,
-		 56},
-		{"hop-by-hop behind destination",
-		 60,
-		 {0, 0, 1, 4, 0, 0, 0, 0, 58, 0, 1, 4},
-		 24,
-		 IP6_PROBLEM,
-		 0,
-		 0,
-		 40},
-		{"routing type 0, 1 left",
-		 43,
-		 {17, 0, 0, 1, 0, 0, 0, 0},
-		 16,
-		 IP6_PROBLEM,
-		 0,
-		 0,
-		 42},
-		{"routing type 4, 1 left",
-		 43,
-		 {17, 0, 4, 1, 0, 0, 0, 0},
-		 16,
-		 IP6_PROBLEM,
-		 0,
-		 0,
-		 42},
-		{"routing, none left",
-		 43,
-		 {17, 0, 0, 0, 0, 0, 0, 0},
-		 16,
-		 IP6_OK,
-		 IP6_UPPER,
-		 17,
-		 48},
-		{"routing beyond the packet",
-		 43,
-		 {17, 9, 0, 0, 0, 0, 0, 0},
-		 16,
-		 IP6_MALFORMED,
-		 0,
-		 0,
-		 0},
-		{"fragment", 44, {17, 0, 0, 8, 0, 0, 0, 0}, 16, IP6_OK, IP6_FRAGMENT, 44, 40},
-		{"half a fragment header", 44, {17, 0, 0, 8}, 4, IP6_MALFORMED, 0, 0, 0},
-		{"no next header", 59, {0}, 0, IP6_OK, IP6_NONE, 59, 40},
-		{"hop-by-hop of nothing", 0, {0}, 0, IP6_MALFORMED, 0, 0, 0},
-		{"unknown destination option",
-		 60,
-		 {17, 0, 0x9e, 4, 0, 0, 0, 0},
-		 16,
-		 IP6_PROBLEM,
-		 0,
-		 0,
-		 42},
-	};
-	static struct packet p;
-
-	for (unsigned int i = 0; i < RTE_DIM(t); i++) {
-		struct ip6_fault fault = {0};
-		struct ip6_upper up;
-		enum ip6_verdict v;
-
-		make6(&p, host1, own1, t[i].proto, t[i].b, t[i].len, 0);
-		v = ip6_walk(p.b, p.len, &up, &fault);
-		CHECK(v == t[i].want, "%s: %d", t[i].name, v);
-		if (v == IP6_OK)
-			CHECK(up.kind == t[i].kind && up.proto == t[i].upper &&
-				      up.offset == t[i].at,
-			      "%s: %d %u %u", t[i].name, up.kind, up.proto, up.offset);
-		if (v == IP6_PROBLEM)
-			CHECK(fault.pointer == t[i].at, "%s: pointer %u", t[i].name, fault.pointer);
-	}
-	/* A chain without end. */
-	memset(p.b + 40, 0, 4000);
-	for (unsigned int i = 0; i < 100; i++)
-		p.b[40 + 8 * i] = 60;
-	p.b[6] = 60;
-	{
-		struct ip6_fault fault;
-		struct ip6_upper up;
-
-		CHECK(ip6_walk(p.b, 1000, &up, &fault) == IP6_MALFORMED, "a hundred headers");
-	}
-}
-
-static void test_error_allowed(void)
-{
-	static const uint8_t frag_icmp[8] = {58, 0, 0, 8, 0, 0, 0, 1},
-			     frag_udp[8] = {17, 0, 0, 8, 0, 0, 0, 1},
-			     dst_icmp[8] = {58, 0, 1, 4, 0, 0, 0, 0};
-	static struct packet p;
-
-	make_udp(&p, host1, far1, 20);
-	CHECK(icmp6_error_allowed(p.b, p.len, 1, 0, false), "UDP");
-	CHECK(!icmp6_error_allowed(p.b, p.len, 1, 0, true), "in a group's frame");
-	CHECK(icmp6_error_allowed(p.b, p.len, 2, 0, true), "too big in a group's frame");
-	CHECK(icmp6_error_allowed(p.b, p.len, 4, 2, true), "option in a group's frame");
-	CHECK(!icmp6_error_allowed(p.b, p.len, 4, 1, true), "header in a group's frame");
-	for (uint32_t n = 0; n < 40; n++)
-		CHECK(!icmp6_error_allowed(p.b, n, 1, 0, false), "%u bytes", n);
-	make_udp(&p, "::", far1, 20);
-	CHECK(!icmp6_error_allowed(p.b, p.len, 1, 0, false), "unspecified");
-	make_udp(&p, "ff02::1", far1, 20);
-	CHECK(!icmp6_error_allowed(p.b, p.len, 1, 0, false), "multicast source");
-	for (unsigned int type = 0; type < 256; type++) {
-		make_icmp(&p, host1, far1, (uint8_t)type, NULL, 0, 8);
-		CHECK(icmp6_error_allowed(p.b, p.len, 1, 0, false) == (type >= 128 && type != 137),
-		      "type %u", type);
-	}
-	make6(&p, host1, far1, 60, dst_icmp, 8, 8);
-	p.b[48] = 1;
-	CHECK(!icmp6_error_allowed(p.b, p.len, 1, 0, false), "error behind a destination header");
-	CHECK(!icmp6_error_allowed(p.b, 48, 1, 0, false), "type out of sight");
-	make6(&p, host1, far1, 44, frag_icmp, 8, 8);
-	CHECK(!icmp6_error_allowed(p.b, p.len, 1, 0, false), "later fragment of ICMPv6");
-	make6(&p, host1, far1, 44, frag_udp, 8, 8);
-	CHECK(icmp6_error_allowed(p.b, p.len, 1, 0, false), "later fragment of UDP");
-}
-
-static void test_multicast(void)
-{
-	static const struct {
-		const char *a;
-		bool ours;
-	} t[] = {{"ff02::1", true},	   {"ff02::2", true},	      {"ff02::16", true},
-		 {"ff02::5", true},	   {"ff02::1:2", true},	      {"ff02::1:3", false},
-		 {"ff02::1:ff00:1", true}, {"ff02::1:fe00:1", false}, {"ff02::2:ff00:1", false},
-		 {"ff05::2", false},	   {"ff0e::1", false},	      {"ff01::1", false},
-		 {"ff02:1::1", false},	   {"ff02::100", false}};
-
-	for (unsigned int i = 0; i < RTE_DIM(t); i++) {
-		const struct ip_addr a = test_addr(t[i].a);
-
-		CHECK(ip6_multicast_is_ours(a.b) == t[i].ours, "%s", t[i].a);
-	}
-}
-
 static void test_graph_input(void)
 {
 	static struct packet p;
 	const uint8_t *b;
 
-	make_udp(&p, host1, far1, 1000);
+	make_udp(&p, HOST1, FAR1, 1000);
 	expect(&p, 1, "port-tx");
 	b = rte_pktmbuf_mtod(test_find("port-tx"), const uint8_t *);
 	CHECK(test_find("port-tx")->port == 1 && test_find("port-tx")->pkt_len == p.len + 14,
@@ -324,13 +49,13 @@ static void test_graph_input(void)
 	CHECK(b[0] == 2 && b[5] == 9 && b[6] == 2 && b[11] == 2, "MAC addresses");
 	CHECK(memcmp(b + 14 + 8, p.b + 8, p.len - 8) == 0, "packet");
 	/* To a tagged interface. */
-	expect_from(host1, "2001:db8:a::1", 1, "port-tx");
+	expect_from(HOST1, "2001:db8:a::1", 1, "port-tx");
 	b = rte_pktmbuf_mtod(test_find("port-tx"), const uint8_t *);
 	CHECK(b[12] == 0x81 && b[13] == 0 && b[14] == 0 && b[15] == 7 && b[16] == 0x86 &&
 		      b[17] == 0xdd,
 	      "tag");
 	/* Padding goes, more than there is does not. */
-	make_udp(&p, host1, far1, 4);
+	make_udp(&p, HOST1, FAR1, 4);
 	p.len += 6;
 	expect(&p, 1, "port-tx");
 	CHECK(test_find("port-tx")->pkt_len == 14 + 52, "padding");
@@ -338,31 +63,31 @@ static void test_graph_input(void)
 	expect(&p, 1, "drop-ip6-bad-length");
 	p.len = 39;
 	expect(&p, 1, "drop-ip6-short");
-	make_udp(&p, host1, far1, 4);
+	make_udp(&p, HOST1, FAR1, 4);
 	p.b[0] = 0x40;
 	expect(&p, 1, "drop-ip6-bad-version");
 
-	expect_from("::", far1, 1, "drop-ip6-martian-source");
-	expect_from("::1", far1, 1, "drop-ip6-martian-source");
-	expect_from("::ffff:1.2.3.4", far1, 1, "drop-ip6-martian-source");
-	expect_from("ff02::1", far1, 1, "drop-ip6-martian-source");
-	expect_from("64:ff9b::1", far1, 1, "port-tx");
-	expect_from(own1, far1, 1, "drop-ip6-spoofed-source");
-	expect_from("2001:db8:2::1", far1, 1, "drop-ip6-spoofed-source");
+	expect_from("::", FAR1, 1, "drop-ip6-martian-source");
+	expect_from("::1", FAR1, 1, "drop-ip6-martian-source");
+	expect_from("::ffff:1.2.3.4", FAR1, 1, "drop-ip6-martian-source");
+	expect_from("ff02::1", FAR1, 1, "drop-ip6-martian-source");
+	expect_from("64:ff9b::1", FAR1, 1, "port-tx");
+	expect_from(OWN1, FAR1, 1, "drop-ip6-spoofed-source");
+	expect_from("2001:db8:2::1", FAR1, 1, "drop-ip6-spoofed-source");
 	expect_from("fe80::1:1", "ff02::2", 1, "drop-ip6-spoofed-source");
-	expect_from(host1, "::", 1, "drop-ip6-martian-destination");
-	expect_from(host1, "::1", 1, "drop-ip6-martian-destination");
-	expect_from(host1, "::ffff:1.2.3.4", 1, "drop-ip6-martian-destination");
-	expect_from(host1, "fe80::99", 1, "drop-ip6-link-local-not-forwarded");
+	expect_from(HOST1, "::", 1, "drop-ip6-martian-destination");
+	expect_from(HOST1, "::1", 1, "drop-ip6-martian-destination");
+	expect_from(HOST1, "::ffff:1.2.3.4", 1, "drop-ip6-martian-destination");
+	expect_from(HOST1, "fe80::99", 1, "drop-ip6-link-local-not-forwarded");
 	expect_from("fe80::99", "fe80::1:1", 1, "kernel-punt");
 	/* The address of the other link. */
 	expect_from("fe80::99", "fe80::1:1", 2, "drop-ip6-link-local-not-forwarded");
-	expect_from(host1, "ff0e::1", 1, "drop-ip6-multicast-not-forwarded");
-	expect_from(host1, "ff02::1", 1, "kernel-punt");
-	expect_from(host1, "2001:db8:1::77", 1, "neigh-hold");
-	expect_from(host1, "2001:db8:b::1", 1, "drop-ip6-blackhole");
+	expect_from(HOST1, "ff0e::1", 1, "drop-ip6-multicast-not-forwarded");
+	expect_from(HOST1, "ff02::1", 1, "kernel-punt");
+	expect_from(HOST1, "2001:db8:1::77", 1, "neigh-hold");
+	expect_from(HOST1, "2001:db8:b::1", 1, "drop-ip6-blackhole");
 
-	make_udp(&p, host1, far1, 4);
+	make_udp(&p, HOST1, FAR1, 4);
 	fate("ip6-input", &p, 1, MB_L2_MCAST, 0);
 	CHECK(n_caught == 1 && test_count("drop-ip6-l2-broadcast") == 1,
 	      "unicast in a group's frame");
@@ -373,7 +98,7 @@ static void test_graph_input(void)
 
 		test_clear();
 		for (unsigned int i = 0; i < 512; i++) {
-			make_udp(&p, host1, "2001:db8:c::1", 4);
+			make_udp(&p, HOST1, "2001:db8:c::1", 4);
 			p.b[40] = (uint8_t)(i / 2);
 			test_push("ip6-input", test_packet(p.b, p.len, 1, 0));
 		}
@@ -395,16 +120,16 @@ static void test_graph_urpf(void)
 
 	test_ifaces[1].flags |= IFACE_F_URPF;
 	test_ifaces[1].urpf = URPF_STRICT;
-	expect_from(host1, far1, 1, "port-tx");
-	expect_from(far1, far1, 1, "drop-ip6-urpf");
-	expect_from("3fff::1", far1, 1, "drop-ip6-urpf");
+	expect_from(HOST1, FAR1, 1, "port-tx");
+	expect_from(FAR1, FAR1, 1, "drop-ip6-urpf");
+	expect_from("3fff::1", FAR1, 1, "drop-ip6-urpf");
 	expect_from("fe80::99", "fe80::1:1", 1, "kernel-punt");
-	make6(&p, host1, far1, 0, hop, 8, 20);
+	make6(&p, HOST1, FAR1, 0, hop, 8, 20);
 	expect(&p, 1, "port-tx");
 	test_ifaces[1].urpf = URPF_LOOSE;
-	expect_from(far1, far1, 1, "port-tx");
-	expect_from("3fff::1", far1, 1, "drop-ip6-urpf");
-	expect_from("2001:db8:b::1", far1, 1, "drop-ip6-urpf");
+	expect_from(FAR1, FAR1, 1, "port-tx");
+	expect_from("3fff::1", FAR1, 1, "drop-ip6-urpf");
+	expect_from("2001:db8:b::1", FAR1, 1, "drop-ip6-urpf");
 	test_ifaces[1].flags &= (uint8_t)~IFACE_F_URPF;
 	test_ifaces[1].urpf = URPF_OFF;
 	test_clear();
@@ -449,62 +174,62 @@ static void test_graph_errors(void)
 	static struct packet p;
 	unsigned int n;
 
-	make_udp(&p, host1, "3fff::1", 20);
+	make_udp(&p, HOST1, "3fff::1", 20);
 	expect(&p, 1, "drop-ip6-no-route");
-	check_error("port-tx", &p, 1, 0, own1, host1, 0);
-	make_udp(&p, host1, "2001:db8:e::1", 1400);
+	check_error("port-tx", &p, 1, 0, OWN1, HOST1, 0);
+	make_udp(&p, HOST1, "2001:db8:e::1", 1400);
 	expect(&p, 1, "drop-ip6-prohibited");
-	check_error("port-tx", &p, 1, 6, own1, host1, 0);
-	make_udp(&p, host1, "2001:db8:d::1", 20);
+	check_error("port-tx", &p, 1, 6, OWN1, HOST1, 0);
+	make_udp(&p, HOST1, "2001:db8:d::1", 20);
 	expect(&p, 1, "drop-ip6-interface-down");
-	check_error("port-tx", &p, 1, 0, own1, host1, 0);
-	make_udp(&p, host1, far1, 20);
+	check_error("port-tx", &p, 1, 0, OWN1, HOST1, 0);
+	make_udp(&p, HOST1, FAR1, 20);
 	p.b[7] = 1;
 	expect(&p, 1, "drop-ip6-hop-limit-exceeded");
-	check_error("port-tx", &p, 3, 0, own1, host1, 0);
-	make_udp(&p, host1, "2001:db8:a::1", 1400);
+	check_error("port-tx", &p, 3, 0, OWN1, HOST1, 0);
+	make_udp(&p, HOST1, "2001:db8:a::1", 1400);
 	expect(&p, 1, "drop-ip6-too-big");
-	check_error("port-tx", &p, 2, 0, own1, host1, 1400);
+	check_error("port-tx", &p, 2, 0, OWN1, HOST1, 1400);
 	/* In segments. */
 	fate("ip6-input", &p, 1, 0, 100);
-	check_error("port-tx", &p, 2, 0, own1, host1, 1400);
+	check_error("port-tx", &p, 2, 0, OWN1, HOST1, 1400);
 	/* The address of the way back. */
 	make_udp(&p, "2001:db8:f::9", "3fff::1", 20);
 	expect(&p, 1, "drop-ip6-no-route");
 	check_error("port-tx", &p, 1, 0, "2001:db8:2::1", "2001:db8:f::9", 0);
 	CHECK(test_find("port-tx")->port == 1, "port");
 	/* Beyond the scope of the source; the answer goes to a link-local neighbour. */
-	make_udp(&p, "fe80::99", far1, 20);
+	make_udp(&p, "fe80::99", FAR1, 20);
 	expect(&p, 1, "drop-ip6-beyond-scope");
 	check_error("neigh-hold", &p, 1, 2, "fe80::1:1", "fe80::99", 0);
 	CHECK(mb_meta(test_find("neigh-hold"))->nh == ifaces[1]->nh_glean, "glean");
 
-	make6(&p, host1, far1, 0, bad, 8, 20);
+	make6(&p, HOST1, FAR1, 0, bad, 8, 20);
 	expect(&p, 1, "drop-ip6-parameter-problem");
-	check_error("port-tx", &p, 4, 2, own1, host1, 42);
-	make6(&p, host1, far1, 0, silent, 8, 20);
+	check_error("port-tx", &p, 4, 2, OWN1, HOST1, 42);
+	make6(&p, HOST1, FAR1, 0, silent, 8, 20);
 	expect(&p, 1, "drop-ip6-unknown-option");
-	make6(&p, host1, far1, 0, lie, 8, 20);
+	make6(&p, HOST1, FAR1, 0, lie, 8, 20);
 	expect(&p, 1, "drop-ip6-bad-hop-by-hop");
 	/* Not looked at on the way (RFC 7045), refused at the end (RFC 5095), from the address it
 	 * was for. */
-	make6(&p, host1, far1, 43, rh0, 8, 20);
+	make6(&p, HOST1, FAR1, 43, rh0, 8, 20);
 	expect(&p, 1, "port-tx");
-	make6(&p, host1, "2001:db8:2::1", 43, rh0, 8, 20);
+	make6(&p, HOST1, "2001:db8:2::1", 43, rh0, 8, 20);
 	expect(&p, 1, "drop-ip6-parameter-problem");
-	check_error("port-tx", &p, 4, 0, "2001:db8:2::1", host1, 42);
+	check_error("port-tx", &p, 4, 0, "2001:db8:2::1", HOST1, 42);
 
-	make_udp(&p, own1, "2001:db8:a::1", 1400);
+	make_udp(&p, OWN1, "2001:db8:a::1", 1400);
 	fate("ip6-output", &p, 1, MB_HOST, 0);
 	CHECK(test_count("ping-input") == 1 && test_count("drop-ip6-too-big") == 1, "feedback");
-	check_error("ping-input", &p, 2, 0, "2001:db8:a::1", own1, 1400);
-	make_icmp(&p, host1, "3fff::1", 3, NULL, 0, 40);
+	check_error("ping-input", &p, 2, 0, "2001:db8:a::1", OWN1, 1400);
+	make_icmp(&p, HOST1, "3fff::1", 3, NULL, 0, 40);
 	fate("ip6-input", &p, 1, 0, 0);
 	CHECK(n_caught == 1, "error about an error");
 
 	test_clear();
 	bucket_init(&test_worker.icmp_error, 10, 5);
-	make_udp(&p, host1, "3fff::1", 20);
+	make_udp(&p, HOST1, "3fff::1", 20);
 	for (unsigned int i = 0; i < 1000; i++)
 		test_push("ip6-input", test_packet(p.b, p.len, 1, 0));
 	test_run();
@@ -523,7 +248,7 @@ static void test_graph_local(void)
 	uint32_t len;
 
 	for (uint32_t size = 0; size < 1400; size += 63) {
-		make_icmp(&p, host1, own1, 128, NULL, 0, size);
+		make_icmp(&p, HOST1, OWN1, 128, NULL, 0, size);
 		expect(&p, 1, "port-tx");
 		len = test_bytes(test_find("port-tx"), b, sizeof(b));
 		CHECK(len == 14 + p.len && b[14 + 40] == 129 && b[14 + 7] == 64, "reply");
@@ -535,14 +260,14 @@ static void test_graph_local(void)
 	}
 	make_icmp(&p, "fe80::99", "fe80::1:1", 128, NULL, 0, 8);
 	expect(&p, 1, "neigh-hold");
-	make_icmp(&p, host1, "ff02::1", 128, NULL, 0, 8);
+	make_icmp(&p, HOST1, "ff02::1", 128, NULL, 0, 8);
 	expect(&p, 1, "kernel-punt");
-	make_icmp(&p, host1, own1, 128, NULL, 0, 8);
+	make_icmp(&p, HOST1, OWN1, 128, NULL, 0, 8);
 	p.b[50] ^= 1;
 	expect(&p, 1, "drop-ip6-icmp-bad-checksum");
-	make6(&p, host1, own1, IPPROTO_ICMPV6, NULL, 0, 7);
+	make6(&p, HOST1, OWN1, IPPROTO_ICMPV6, NULL, 0, 7);
 	expect(&p, 1, "drop-ip6-icmp-truncated");
-	make6(&p, host1, own1, IPPROTO_ICMPV6, NULL, 0, 3);
+	make6(&p, HOST1, OWN1, IPPROTO_ICMPV6, NULL, 0, 3);
 	expect(&p, 1, "drop-ip6-bad-transport");
 	for (uint8_t type = 133; type <= 137; type++) {
 		make_icmp(&p, "fe80::99", "ff02::1:ff00:1", type, NULL, 0, 16);
@@ -553,23 +278,23 @@ static void test_graph_local(void)
 	 * address. */
 	make_icmp(&p, "::", "ff02::1:ff00:1", 135, NULL, 0, 16);
 	expect(&p, 1, "nd-input");
-	make_icmp(&p, own1, "ff02::1", 136, NULL, 0, 16);
+	make_icmp(&p, OWN1, "ff02::1", 136, NULL, 0, 16);
 	p.b[7] = 255;
 	expect(&p, 1, "nd-input");
-	make_icmp(&p, host1, own1, 129, NULL, 0, 16);
+	make_icmp(&p, HOST1, OWN1, 129, NULL, 0, 16);
 	expect(&p, 1, "ping-input");
-	make_icmp(&p, host1, own1, 1, NULL, 0, 48);
+	make_icmp(&p, HOST1, OWN1, 1, NULL, 0, 48);
 	expect(&p, 1, "ping-input");
 	/* MLDv2 report, with its hop-by-hop header. */
 	make_icmp(&p, "fe80::99", "ff02::16", 143, alert, 8, 20);
 	expect(&p, 1, "kernel-punt");
-	make6(&p, host1, own1, 44, frag, 8, 20);
+	make6(&p, HOST1, OWN1, 44, frag, 8, 20);
 	expect(&p, 1, "kernel-punt");
-	make6(&p, host1, own1, 59, NULL, 0, 0);
+	make6(&p, HOST1, OWN1, 59, NULL, 0, 0);
 	expect(&p, 1, "drop-ip6-no-next-header");
-	make6(&p, host1, own1, 60, alert, 7, 0);
+	make6(&p, HOST1, OWN1, 60, alert, 7, 0);
 	expect(&p, 1, "drop-ip6-bad-extension");
-	make6(&p, host1, own1, IPPROTO_TCP, NULL, 0, 10);
+	make6(&p, HOST1, OWN1, IPPROTO_TCP, NULL, 0, 10);
 	expect(&p, 1, "drop-ip6-bad-transport");
 	/* What the kernel sends to a group goes out on the link. */
 	make_udp(&p, "fe80::1:1", "ff02::1:2", 20);
@@ -603,7 +328,7 @@ static void test_random(void)
 			e[8 * i + 2] = rand_r(&seed) % 4 ? 1 : (uint8_t)rand_r(&seed);
 			e[8 * i + 3] = rand_r(&seed) % 4 ? 4 : (uint8_t)rand_r(&seed);
 		}
-		make6(&p, rand_r(&seed) % 8 ? host1 : "fe80::99", rand_r(&seed) % 2 ? own1 : far1,
+		make6(&p, rand_r(&seed) % 8 ? HOST1 : "fe80::99", rand_r(&seed) % 2 ? OWN1 : FAR1,
 		      protos[(unsigned int)rand_r(&seed) % sizeof(protos)], e, ext * 8,
 		      (unsigned int)rand_r(&seed) % 64);
 		for (unsigned int i = 0; i < changes; i++)
@@ -653,7 +378,7 @@ int main(void)
 		test_iface(i, i == 3 ? 7 : 0, &v[i - 1]);
 	}
 	set6(&v[0], 0, "fe80::1:1", 64);
-	set6(&v[0], 1, own1, 64);
+	set6(&v[0], 1, OWN1, 64);
 	set6(&v[1], 0, "fe80::2:1", 64);
 	set6(&v[1], 1, "2001:db8:2::1", 64);
 	set6(&v[2], 0, "fe80::3:1", 64);
@@ -667,12 +392,12 @@ int main(void)
 	}
 	ip6_own_rebuild();
 
-	test_route(0, own1, 128, test_nexthop(NH_LOCAL, 1, 1500, NULL));
+	test_route(0, OWN1, 128, test_nexthop(NH_LOCAL, 1, 1500, NULL));
 	test_route(0, "2001:db8:2::1", 128, test_nexthop(NH_LOCAL, 2, 1500, NULL));
 	test_route(0, "2001:db8:1::", 64, ifaces[1]->nh_glean);
-	a = test_addr(host1);
+	a = test_addr(HOST1);
 	nh1 = test_nexthop(NH_REWRITE, 1, 1500, &a);
-	test_route(0, host1, 128, nh1);
+	test_route(0, HOST1, 128, nh1);
 	a = test_addr("2001:db8:2::2");
 	nh = test_nexthop(NH_REWRITE, 2, 1500, &a);
 	test_route(0, "2001:db8:f::", 48, nh);
@@ -682,10 +407,7 @@ int main(void)
 	test_route(0, "2001:db8:d::", 48, nh_down);
 	test_route(0, "2001:db8:e::", 48, nh_reject);
 
-	test_options();
-	test_walk();
-	test_error_allowed();
-	test_multicast();
+	ip6_parse_tests();
 	test_graph_input();
 	test_graph_urpf();
 	test_graph_errors();
