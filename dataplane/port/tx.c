@@ -67,7 +67,8 @@ static uint16_t port_tx(struct rte_graph *graph, struct rte_node *node, void **o
 		uint16_t port = pkts[0]->port, mine = 0, rest = 0;
 
 		for (uint16_t i = 0; i < left; i++) {
-			if (pkts[i]->port == port)
+			/* What does not fit takes its turn in the next round. */
+			if (pkts[i]->port == port && mine < RTE_DIM(sorted))
 				sorted[mine++] = pkts[i];
 			else
 				pkts[rest++] = pkts[i];
