@@ -16,8 +16,6 @@ type plan struct {
 	del, add []object
 }
 
-func (p plan) empty() bool { return len(p.del) == 0 && len(p.add) == 0 }
-
 // makePlan compares what is there with what is wanted. Only what differs is touched; what goes away with another object, or is
 // lost when its interface moves to another instance, is written again if it is still wanted.
 func makePlan(have map[string]object, want []object) plan {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -302,6 +303,19 @@ func (s *Server) apply(c *session, op *pb.Op) error {
 }
 
 func (s *Server) remove(key string) {
+	// What is on an interface goes with it.
+	if name, ok := strings.CutPrefix(key, "interface "); ok {
+		for _, k := range slices.Clone(s.order) {
+			f := strings.Fields(k)
+			if f[0] == "ra" || f[0] == "address" || f[0] == "neighbor" {
+				if f[1] == name {
+					s.remove(k)
+				}
+			} else if s.objects[k].Op.GetInterface().GetParent() == name {
+				s.remove(k)
+			}
+		}
+	}
 	delete(s.objects, key)
 	s.order = slices.DeleteFunc(s.order, func(k string) bool { return k == key })
 	s.log = append(s.log, "-"+key)
