@@ -30,7 +30,7 @@ static void input(struct rte_mbuf *m)
 	rte_pktmbuf_free(m);
 }
 
-static bool poll(void *arg)
+static bool take_input(void *arg)
 {
 	struct rte_mbuf *mbufs[INPUT_BURST];
 	unsigned int done = 0, n;
@@ -60,6 +60,6 @@ int neigh_init(void)
 	if (rc == 0)
 		rc = loop_tick_add(TICK_MS, tick, NULL);
 	if (rc == 0)
-		rc = loop_poll_add(poll, NULL);
+		rc = loop_poll_add(take_input, NULL);
 	return rc;
 }

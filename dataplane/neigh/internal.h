@@ -122,8 +122,6 @@ void neigh_table_sweep(unsigned int calls, void (*fn)(struct neigh_ent *e));
 struct neigh_ent *neigh_table_iface_first(const struct iface *i);
 struct neigh_ent *neigh_table_iface_after(const struct neigh_ent *e);
 
-/* ---- neigh.c ---- */
-
 /* True if packets can be sent to its MAC. */
 static inline bool neigh_usable(const struct neigh *n)
 {
@@ -136,13 +134,31 @@ static inline bool iface_is_up(const struct iface *i)
 	return (i->flags & IFACE_F_UP) != 0 && i->kind != IFACE_LOOPBACK;
 }
 
-/* True if addr lies in a prefix of the interface (or is link-local). */
-bool neigh_on_link(const struct iface *i, const struct ip_addr *addr);
+/* ---- neigh.c ---- */
+
 /* Finds or makes an entry, and starts its resolution. */
 struct neigh_ent *neigh_get(struct iface *i, const struct ip_addr *addr, struct dp_error *err);
 /* Finds or makes one that was learnt from the wire: STALE with this MAC when new. */
 struct neigh_ent *neigh_learn(struct iface *i, const struct ip_addr *addr,
 			      const struct rte_ether_addr *mac);
+
+/* ---- nud.c ---- */
+
+/* Writes its next hop as its state and its interface's are; if only the action can have changed,
+ * !force. */
+void neigh_write_nh(struct neigh_ent *e, bool force);
+/* Adds or removes its host route. */
+void neigh_sync_route(struct neigh_ent *e);
+/* Enters a state with its timer, next hop, route and event; packets that wait are left to the
+ * caller. */
+void neigh_set_state(struct neigh_ent *e, enum nud nud, uint64_t now, bool new_mac);
+enum neigh_class neigh_class_of(const struct neigh_ent *e);
+/* FAILED; what waits is answered with ICMP errors. */
+void neigh_fail(struct neigh_ent *e, uint64_t now);
+/* INCOMPLETE, and asks at once. */
+void neigh_start(struct neigh_ent *e, uint64_t now);
+/* True if addr lies in a prefix of the interface (or is link-local). */
+bool neigh_on_link(const struct iface *i, const struct ip_addr *addr);
 /* A MAC was learnt: state is REACHABLE (confirmed) or STALE. */
 void neigh_set_mac(struct neigh_ent *e, const struct rte_ether_addr *mac, enum nud state);
 /* The MAC it has is right: REACHABLE. */
