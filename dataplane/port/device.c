@@ -60,6 +60,31 @@ static unsigned int frame_size(uint16_t mtu)
 	return size;
 }
 
+/*
+ * The kernel at the other side of the netdev would speak for itself on the wire, with the same MAC
+ * and so the same link-local address: IPv6 off, and no answer to ARP.
+ */
+static void quiet_kernel(const char *name)
+{
+	static const struct {
+		const char *family, *key, *value;
+	} vars[] = {{"ipv6", "disable_ipv6", "1"}, {"ipv4", "arp_ignore", "8"}};
+
+	for (unsigned int i = 0; i < RTE_DIM(vars); i++) {
+		char path[160];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", vars[i].family, name,
+			 vars[i].key);
+		f = fopen(path, "w");
+		if (f == NULL || fputs(vars[i].value, f) < 0)
+			LOG_WARN("%s cannot be set to %s: the kernel may answer for itself on %s",
+				 path, vars[i].value, name);
+		if (f != NULL)
+			fclose(f);
+	}
+}
+
 /* "iface=NAME[,driver=…]" to devargs. */
 static int netdev_devargs(struct port *p, const struct iface_config *c, char *args, size_t size,
 			  struct dp_error *err)
@@ -83,6 +108,7 @@ static int netdev_devargs(struct port *p, const struct iface_config *c, char *ar
 	if (rc < 0)
 		return dp_fail(err, DP_DEVICE, "device", "cannot set %s up: %s", name,
 			       netdev_error());
+	quiet_kernel(name);
 	snprintf(p->netdev, sizeof(p->netdev), "%s", name);
 	if (c->mtu > mtu && netdev_set_mtu(name, c->mtu) == 0)
 		mtu = c->mtu;

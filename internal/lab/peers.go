@@ -35,11 +35,8 @@ func (l *Lab) FRR(ns *NS, config string) (*FRR, error) {
 	for _, d := range []string{"zebra", "staticd", "bgpd"} {
 		args := []string{"-f", conf, "-i", filepath.Join(f.dir, d+".pid"), "-z", filepath.Join(f.dir, "zserv.api"),
 			"--vty_socket", f.dir, "--log", "stdout", "-u", "frr", "-g", "frr"}
-		switch d {
-		case "bgpd":
+		if d == "bgpd" {
 			args = append(args, "-n", "-S")
-		case "staticd":
-			args = append(args, "-S")
 		}
 		p, err := ns.Start("/usr/lib/frr/"+d, args...)
 		if err != nil {
