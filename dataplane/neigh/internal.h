@@ -35,7 +35,7 @@
 /* How often a stale neighbour's counters are looked at to see whether it is in use. */
 #define STALE_CHECK_NS (2 * NS_PER_SEC)
 /* Longest pause between attempts to find a silent gateway again. */
-#define PINNED_BACKOFF_MAX_NS (30 * NS_PER_SEC)
+#define PINNED_BACKOFF_MAX_NS (5 * NS_PER_SEC)
 /* A conflict that was not seen for so long is over. */
 #define CONFLICT_FORGET_NS (60 * NS_PER_SEC)
 /* A MAC that has just been confirmed is not replaced by an unsolicited ARP packet within this time.
