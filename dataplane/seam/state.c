@@ -116,6 +116,8 @@ const char *state_nh_reason(uint32_t nh)
 			       ? "the neighbour does not answer"
 			       : "the neighbour is not resolved yet";
 	case NH_DOWN:
+		if (n->neigh != NULL && n->neigh->nud == NUD_FAILED && n->neigh->iface->oper_up)
+			return "the neighbour does not answer";
 		return "the interface is down";
 	case NH_NO_ROUTE:
 		return "there is no next hop";
