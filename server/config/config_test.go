@@ -240,3 +240,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The reference in docs names every field.
+func TestDocsAreComplete(t *testing.T) {
+	b, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || !ours(typ) || seen[typ] {
+			return
+		}
+		seen[typ] = true
+		for _, l := range leaves(typ) {
+			text := string(b)
+			if !strings.Contains(text, "`"+l.name) && !strings.Contains(text, "."+l.name+"`") {
+				t.Errorf("docs/config.md does not name %s of %s", l.name, typ.Name())
+			}
+			walk(typ.FieldByIndex(l.index).Type)
+		}
+	}
+	walk(reflect.TypeFor[Config]())
+}

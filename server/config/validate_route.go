@@ -14,8 +14,8 @@ func (v *validator) instance(n *NetworkInstance) {
 	if len(v.c.NetworkInstances) > MaxInstances && n == &v.c.NetworkInstances[0] {
 		v.errs.addf("network-instances", "%d instances, at most %d are allowed", len(v.c.NetworkInstances), MaxInstances)
 	}
-	limit(v, p+".ipv4-routes", n.IPv4Routes, 64, 16<<20)
-	limit(v, p+".ipv6-routes", n.IPv6Routes, 64, 16<<20)
+	limit(v, p+".ipv4-routes", n.IPv4Routes, 1, 16<<20)
+	limit(v, p+".ipv6-routes", n.IPv6Routes, 1, 16<<20)
 	if n.Name == DefaultInstance && (n.IPv4Routes != 0 || n.IPv6Routes != 0) {
 		v.errs.addf(p, "the sizes of the default instance are in system.dataplane")
 	}
