@@ -176,6 +176,7 @@ func flatten(out map[string]string, path string, v any) {
 			flatten(out, p, e)
 		}
 	case []any:
+		used := map[string]bool{}
 		for n, e := range x {
 			key := fmt.Sprint(n)
 			if m, ok := e.(map[string]any); ok {
@@ -186,6 +187,10 @@ func flatten(out map[string]string, path string, v any) {
 					}
 				}
 			}
+			if used[key] { // next hops with one address on two links
+				key = fmt.Sprintf("%s#%d", key, n)
+			}
+			used[key] = true
 			flatten(out, fmt.Sprintf("%s[%s]", path, key), e)
 		}
 	case nil:
