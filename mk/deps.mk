@@ -6,7 +6,7 @@ DEPS_BUILD := build-essential git ca-certificates pkg-config meson ninja-build l
 DEPS_LINT  := clang clang-format libclang-rt-14-dev shellcheck
 DEPS_TEST  := iproute2 ethtool nftables iputils-ping iputils-arping iputils-tracepath traceroute ndisc6 tcpdump tshark iperf3 ncat curl procps \
 	python3-scapy frr bird2 libasan8 libubsan1
-DEPS_BENCH := dpdk linux-perf
+DEPS_BENCH := dpdk-dev util-linux linux-perf
 
 define need
 	@missing=; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
