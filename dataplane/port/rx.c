@@ -10,6 +10,22 @@
 
 #define RX_BURST 64
 
+static uint64_t load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static uint32_t load32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
 /*
  * Hash for the software dispatch: addresses and protocol, and ports where they surely are, so that
  * a flow stays on one worker. Fragments hash without ports, all alike.
@@ -30,16 +46,16 @@ static uint32_t dispatch_hash(const struct rte_mbuf *m)
 	}
 	h += off;
 	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV4) && m->data_len >= off + 24u) {
-		hash = rte_hash_crc_8byte(*(const unaligned_uint64_t *)(h + 12), h[9]);
+		hash = rte_hash_crc_8byte(load64(h + 12), h[9]);
 		if (h[0] == 0x45 && (h[6] & 0x3f) == 0 && h[7] == 0 &&
 		    (h[9] == IPPROTO_TCP || h[9] == IPPROTO_UDP))
-			hash = rte_hash_crc_4byte(*(const unaligned_uint32_t *)(h + 20), hash);
+			hash = rte_hash_crc_4byte(load32(h + 20), hash);
 		return hash;
 	}
 	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && m->data_len >= off + 44u) {
 		hash = rte_hash_crc(h + 8, 32, h[6]);
 		if (h[6] == IPPROTO_TCP || h[6] == IPPROTO_UDP)
-			hash = rte_hash_crc_4byte(*(const unaligned_uint32_t *)(h + 40), hash);
+			hash = rte_hash_crc_4byte(load32(h + 40), hash);
 		return hash;
 	}
 	return 0;
