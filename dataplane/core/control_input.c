@@ -37,6 +37,11 @@ static uint16_t control_input(struct rte_graph *graph, struct rte_node *node, vo
 			meta->arg0 = (uint8_t)meta->trace;
 			meta->trace = 0;
 		}
+		/* No rewrite node will count it. */
+		if (edge[i] == EDGE_TX) {
+			w->iface_stats[meta->iface].tx_packets++;
+			w->iface_stats[meta->iface].tx_octets += ((struct rte_mbuf *)pkts[i])->pkt_len;
+		}
 	}
 	if (n > 0)
 		node_dispatch(graph, node, pkts, edge, n);
