@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ip6-rewrite: hop limit, MTU, and the next hop's Ethernet header. */
 #include <rte_ether.h>
-#include <rte_vect.h>
 
 #include "../core/node.h"
 #include "../core/worker.h"
@@ -38,11 +37,19 @@ static __rte_always_inline uint16_t rewrite(struct rte_mbuf *m, struct mb_meta *
 	} else if (unlikely(m->pkt_len > nh->mtu)) {
 		return refuse(meta, ICMP6_TOO_BIG, nh->mtu);
 	}
-	rte_mov16(p - 16, nh->l2);
-	/* The template is of both families, its EtherType IPv4's. */
-	memcpy(p - 2, &type, sizeof(type));
-	if (unlikely(nh->l2_len == 18))
+	/*
+	 * The template is of both families, its EtherType IPv4's. Nothing before the frame is
+	 * written: with the usual headroom it begins with a cache line, and the one before it is
+	 * not worth fetching.
+	 */
+	if (likely(nh->l2_len == RTE_ETHER_HDR_LEN)) {
+		memcpy(p - 14, nh->l2 + 2, 8);
+		memcpy(p - 8, nh->l2 + 8, 8);
+	} else {
+		memcpy(p - 16, nh->l2, 16);
 		memcpy(p - 18, nh->l2_head, 2);
+	}
+	memcpy(p - 2, &type, sizeof(type));
 	m->data_off -= nh->l2_len;
 	m->data_len += nh->l2_len;
 	m->pkt_len += nh->l2_len;
