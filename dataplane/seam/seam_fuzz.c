@@ -10,7 +10,6 @@
 #include "../port/port.h"
 #include "owner.h"
 #include "server.h"
-#include "sweep.h"
 #include "testbed.h"
 
 #define TURNS_MAX 100000
@@ -42,18 +41,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-static void clean_up(void)
-{
-	struct sweep s;
-
-	for (uint8_t owner = 1; owner <= OWNERS_MAX; owner++) {
-		sweep_begin(&s, owner, UINT64_MAX);
-		while (!sweep_step(&s, 4096))
-			;
-	}
-	owner_reset();
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct seam_client *c = client_new(-1);
@@ -74,6 +61,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c->eof = true;
 	for (int k = 0; k < TURNS_MAX && seam_turn(NULL); k++)
 		;
-	clean_up();
+	testbed_clear();
 	return 0;
 }

@@ -807,7 +807,8 @@ static size_t count_rows(int table, uint32_t limit, const char *interface, const
 		for (size_t k = 0; k < l->n_addresses; k++)
 			*sum += l->addresses[k]->address.data[3];
 		CHECK(l->next_cursor.len <= sizeof(cursor), "cursor");
-		memcpy(cursor, l->next_cursor.data, l->next_cursor.len);
+		if (l->next_cursor.len != 0)
+			memcpy(cursor, l->next_cursor.data, l->next_cursor.len);
 		c.len = l->next_cursor.len;
 		resp_free(r);
 		CHECK(++pages < 100000, "no end");

@@ -19,7 +19,16 @@
 #include "../port/port.h"
 #include "../trace/trace.h"
 #include "../vrf/vrf.h"
+#include "owner.h"
 #include "seam.h"
+#include "sweep.h"
+
+/* The arguments of EAL, which it keeps. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:__vasprintf_internal\n";
+}
 
 static void must(int ok, const char *what)
 {
@@ -79,8 +88,21 @@ void testbed_start(const char *name, const char *socket, int run_worker)
 	}
 }
 
+void testbed_clear(void)
+{
+	struct sweep s;
+
+	for (uint8_t owner = 1; owner <= OWNERS_MAX; owner++) {
+		sweep_begin(&s, owner, UINT64_MAX);
+		while (!sweep_step(&s, 4096))
+			;
+	}
+	owner_reset();
+}
+
 void testbed_stop(void)
 {
+	testbed_clear();
 	seam_fini();
 	workers_stop();
 	rte_eal_mp_wait_lcore();

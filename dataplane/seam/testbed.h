@@ -7,6 +7,8 @@
 /* Ends the process if it cannot start. socket may be NULL. With run_worker a worker forwards on a
  * thread of its own. */
 void testbed_start(const char *name, const char *socket, int run_worker);
+/* Deletes everything clients made, and forgets the owners. */
+void testbed_clear(void);
 void testbed_stop(void);
 
 #endif
