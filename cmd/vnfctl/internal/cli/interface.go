@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	vnfv1 "millrace/api/proto/vnf/v1"
@@ -242,7 +243,7 @@ func (f *interfaceFlags) register(a *app, c *cobra.Command) {
 	c.Flags().StringVar(&f.urpf, "urpf", "off", "check of source addresses: off, loose or strict (RFC 3704)")
 	fixed(c, "urpf", words(vnfv1.Urpf(0)))
 	c.Flags().StringVar(&v.Description, "description", "", "for people")
-	c.Flags().StringSliceVar(&v.Addresses, "address", nil, "`address/length`; may be given several times")
+	c.Flags().StringSliceVar(&v.Addresses, "ip", nil, "`address/length`; may be given several times")
 	c.Flags().BoolVar(&f.ra, "router-advertisement", false, "send IPv6 router advertisements with the usual values")
 }
 
@@ -263,10 +264,10 @@ func (a *app) interfaceAdd() *cobra.Command {
 	var kind string
 	c := &cobra.Command{
 		Use: "add NAME", Aliases: []string{"create"}, Short: "Make an interface", Args: cobra.ExactArgs(1),
-		Example: `  vnfctl interface add eth1 --device 0000:00:05.0 --address 192.0.2.1/24
+		Example: `  vnfctl interface add eth1 --device 0000:00:05.0 --ip 192.0.2.1/24
   vnfctl interface add eth2 --device iface=ens6,driver=af_xdp --mtu 9000
-  vnfctl interface add eth1.100 --kind vlan --parent eth1 --vlan-id 100 --address 198.51.100.1/24
-  vnfctl interface add lo0 --kind loopback --address 203.0.113.1/32`,
+  vnfctl interface add eth1.100 --kind vlan --parent eth1 --vlan-id 100 --ip 198.51.100.1/24
+  vnfctl interface add lo0 --kind loopback --ip 203.0.113.1/32`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := f.finish(); err != nil {
 				return err
@@ -313,20 +314,20 @@ func (a *app) interfaceSet() *cobra.Command {
 		ValidArgsFunction: a.complete(0, a.interfaceNames),
 		Example: `  vnfctl interface set eth1 --mtu 9000
   vnfctl interface set eth1 --enabled=false
-  vnfctl interface set eth1 --address 192.0.2.1/24,2001:db8::1/64   # replaces the whole list`,
+  vnfctl interface set eth1 --ip 192.0.2.1/24,2001:db8::1/64   # replaces the whole list`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := f.finish(); err != nil {
 				return err
 			}
 			f.config.Name = args[0]
 			mask := &fieldmaskpb.FieldMask{}
-			c.LocalNonPersistentFlags().Visit(func(flag *pflag.Flag) {
-				switch flag.Name {
-				case "address":
-					mask.Paths = append(mask.Paths, "addresses")
-				case "help":
-				default:
-					mask.Paths = append(mask.Paths, strings.ReplaceAll(flag.Name, "-", "_"))
+			c.Flags().Visit(func(flag *pflag.Flag) {
+				path := strings.ReplaceAll(flag.Name, "-", "_")
+				if path == "ip" {
+					path = "addresses"
+				}
+				if f.config.ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(path)) != nil {
+					mask.Paths = append(mask.Paths, path)
 				}
 			})
 			if len(mask.Paths) == 0 {
