@@ -39,8 +39,10 @@ static uint16_t control_input(struct rte_graph *graph, struct rte_node *node, vo
 		}
 		/* No rewrite node will count it. */
 		if (edge[i] == EDGE_TX) {
-			w->iface_stats[meta->iface].tx_packets++;
-			w->iface_stats[meta->iface].tx_octets += ((struct rte_mbuf *)pkts[i])->pkt_len;
+			struct iface_stats *s = &w->iface_stats[meta->iface];
+
+			s->tx_packets++;
+			s->tx_octets += ((struct rte_mbuf *)pkts[i])->pkt_len;
 		}
 	}
 	if (n > 0)
