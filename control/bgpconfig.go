@@ -18,34 +18,12 @@ func bgpConfigs(c *config.Config) map[string]bgp.Config {
 			all[n.Name] = bgpConfig(c, n)
 		}
 	}
-	// The sockets of all instances are in one namespace: they cannot all listen on every address.
-	if len(all) > 1 {
-		for name, b := range all {
-			if len(b.ListenAddrs) == 0 {
-				b.ListenAddrs = ownAddresses(c, name)
-				all[name] = b
-			}
-		}
-	}
 	return all
 }
 
 func isOn(b *bool) bool { return b == nil || *b }
 
 func seconds[T uint16 | uint32](n T) time.Duration { return time.Duration(n) * time.Second }
-
-func ownAddresses(c *config.Config, instance string) []netip.Addr {
-	var all []netip.Addr
-	for i := range c.Interfaces {
-		f := &c.Interfaces[i]
-		for _, a := range f.Addresses {
-			if f.Instance() == instance && !a.Addr().IsLinkLocalUnicast() {
-				all = append(all, a.Addr())
-			}
-		}
-	}
-	return all
-}
 
 func bgpConfig(c *config.Config, n *config.NetworkInstance) bgp.Config {
 	b := n.BGP

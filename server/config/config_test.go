@@ -115,6 +115,7 @@ func TestFaults(t *testing.T) {
 		{"192.0.2.253, interface: eth1", "192.0.2.253, interface: eth2.100", `network-instances[default].static-routes[0.0.0.0/0].next-hops[1].interface: eth2.100 is in network instance red, not default`},
 		{"192.0.2.253, interface: eth1", "192.0.2.1, interface: eth1", `network-instances[default].static-routes[0.0.0.0/0].next-hops[1].address: 192.0.2.1 is our own address on interface eth1`},
 		{"weight: 3", "weight: 256", `network-instances[default].static-routes[0.0.0.0/0].next-hops[0].weight: 256 is not a whole number from 0 to 255`},
+		{"ipv4-routes: 1000\n", "bgp: {asn: 65001}\n", `network-instances[red].bgp: BGP runs in the default instance only`},
 		{"asn: 65001", "asn: 23456", `network-instances[default].bgp.asn: 23456 is a reserved AS number
 network-instances[default].bgp.neighbors[203.0.113.0].route-reflector-client: is for iBGP peers; this one is in AS 65001`},
 		{"peer-group: transit\n        - address", "peer-group: transi\n        - address", `network-instances[default].bgp.neighbors[192.0.2.254].peer-group: there is no peer group transi

@@ -16,6 +16,10 @@ func (v *validator) asn(path string, n uint32) {
 
 func (v *validator) bgp(n *NetworkInstance, p string) {
 	b := n.BGP
+	if n.Name != DefaultInstance {
+		// Each instance's TAPs are in a network namespace of their own, and the speaker's sockets in that of the default one.
+		v.errs.addf(p, "BGP runs in the default instance only")
+	}
 	if b.ASN == 0 {
 		v.errs.addf(p+".asn", "is missing")
 	}
