@@ -73,14 +73,146 @@ struct maker {
 	int err;
 };
 
+static bool path_is_netns(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool yes = fd >= 0 && is_netns(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+/* Puts the namespace of the calling thread at the path, in the mount namespace the thread is in. */
+static int mount_here(const char *path)
+{
+	char own[64];
+	int fd, rc;
+
+	rc = prepare_dir();
+	if (rc < 0)
+		return rc;
+	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	/* By numbers: thread-self is nobody in the /proc of another mount namespace, should that be
+	 * another pid's. */
+	snprintf(own, sizeof(own), "/proc/%d/task/%d/ns/net", (int)getpid(), (int)gettid());
+	return mount(own, path, "none", MS_BIND, NULL) < 0 ? -errno : 0;
+}
+
+/* True if the mount that NETNS_DIR is on gets what others mount, but does not give. */
+static bool dir_is_slave(void)
+{
+	FILE *f = fopen("/proc/thread-self/mountinfo", "re");
+	char line[1024], point[256];
+	size_t best = 0;
+	bool slave = false;
+
+	if (f == NULL)
+		return false;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		size_t len;
+
+		if (sscanf(line, "%*d %*d %*s %*s %255s", point) != 1)
+			continue;
+		len = strlen(point);
+		if (strcmp(point, "/") != 0 && (strncmp(NETNS_DIR, point, len) != 0 ||
+						(NETNS_DIR[len] != '/' && NETNS_DIR[len] != '\0')))
+			continue;
+		/* Later lines of the same place lie on top. */
+		if (len >= best) {
+			best = len;
+			slave = strstr(line, " master:") != NULL;
+		}
+	}
+	fclose(f);
+	return slave;
+}
+
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], buf[512], *p;
+	pid_t parent = 0;
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return 0;
+	n = fread(buf, 1, sizeof(buf) - 1, f);
+	fclose(f);
+	buf[n] = '\0';
+	/* The name before it can contain anything. */
+	p = strrchr(buf, ')');
+	return p != NULL && sscanf(p + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+/* The mount namespace of the nearest ancestor that has another than we. -1 if there is none, or
+ * none we may look into. */
+static int open_outer_mounts(int own)
+{
+	struct stat a, b;
+	char path[64];
+	pid_t pid;
+	int fd;
+
+	if (fstat(own, &a) < 0)
+		return -1;
+	for (pid = getppid(); pid > 0; pid = parent_of(pid)) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return -1;
+		if (fstat(fd, &b) == 0 && a.st_ino != b.st_ino)
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
+/*
+ * A process started by `ip netns exec`, or by systemd with mounts of its own, sees the mounts of
+ * the rest, but the rest does not see its: nobody else would find the namespace. So it is mounted
+ * where the process was started from, and comes from there to us.
+ */
+static void mount_outside(const char *path)
+{
+	int own, outer;
+
+	if (!dir_is_slave())
+		return;
+	own = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (own < 0)
+		return;
+	outer = open_outer_mounts(own);
+	/* The thread ends soon, so its working directory can be what the other namespace makes it.
+	 */
+	if (outer >= 0 && unshare(CLONE_FS) == 0 && setns(outer, CLONE_NEWNS) == 0) {
+		if (!path_is_netns(path))
+			mount_here(path);
+		if (setns(own, CLONE_NEWNS) < 0)
+			LOG_WARN("returning to the own mount namespace: %s", strerror(errno));
+	}
+	if (outer >= 0)
+		close(outer);
+	close(own);
+}
+
 /* In a thread of its own: the mount keeps the namespace when the thread ends. */
 static void *make_thread(void *arg)
 {
 	struct maker *mk = arg;
 
-	if (unshare(CLONE_NEWNET) < 0 ||
-	    mount("/proc/thread-self/ns/net", mk->path, "none", MS_BIND, NULL) < 0)
+	if (unshare(CLONE_NEWNET) < 0) {
 		mk->err = -errno;
+		return NULL;
+	}
+	mount_outside(mk->path);
+	if (!path_is_netns(mk->path))
+		mk->err = mount_here(mk->path);
 	return NULL;
 }
 
@@ -88,12 +220,8 @@ static int make(const char *path)
 {
 	struct maker mk = {.path = path};
 	pthread_t thread;
-	int fd, rc;
+	int rc;
 
-	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	close(fd);
 	rc = -pthread_create(&thread, NULL, make_thread, &mk);
 	if (rc == 0) {
 		pthread_join(thread, NULL);
@@ -133,11 +261,6 @@ int netns_open(const char *name, bool *made, char *what, size_t what_len)
 	} else if (errno != ENOENT && errno != EACCES) {
 		rc = -errno;
 		snprintf(what, what_len, "open %s: %s", path, strerror(-rc));
-		return rc;
-	}
-	rc = prepare_dir();
-	if (rc < 0) {
-		snprintf(what, what_len, "making %s a shared mount: %s", NETNS_DIR, strerror(-rc));
 		return rc;
 	}
 	rc = make(path);
