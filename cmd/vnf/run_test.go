@@ -83,7 +83,7 @@ network-instances:
       - {prefix: 10.0.0.0/8, next-hops: [{address: 198.51.100.10}]}
 `
 
-func newLab(t *testing.T) *lab {
+func newLab(t *testing.T, config string) *lab {
 	dataplane := dataplaneBinary(t)
 	l := &lab{t: t, dir: t.TempDir(), name: fmt.Sprintf("vt%d", os.Getpid()%100000), ended: make(chan struct{})}
 	bin := filepath.Join(l.dir, "vnf")
@@ -107,7 +107,7 @@ func newLab(t *testing.T) *lab {
 	} {
 		l.run("ip -n %s%s", l.name, c)
 	}
-	l.configure(labConfig)
+	l.configure(config)
 	// Not through `ip netns exec`: that has mounts of its own, where the namespace of the exception path would be seen by nobody else.
 	l.vnf = exec.Command("nsenter", "--net=/run/netns/"+l.ns("v"), bin, "run", "--config", l.dir+"/c.yaml", "--runtime-dir", l.dir+"/run",
 		"--state-dir", l.dir+"/state", "--dataplane", dataplane)
@@ -187,7 +187,7 @@ var lossLine = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
 // loss sends packets all the while that something happens, and returns how many were lost.
 func (l *lab) loss(to string, during func()) (sent, lost int) {
 	l.t.Helper()
-	cmd := exec.Command("ip", "netns", "exec", l.ns("a"), "ping", "-q", "-i", "0.002", "-w", "8", "-W", "1", to)
+	cmd := exec.Command("ip", "netns", "exec", l.ns("a"), "ping", "-q", "-i", "0.001", "-w", "8", "-W", "1", to)
 	var out strings.Builder
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
@@ -206,10 +206,11 @@ func (l *lab) loss(to string, during func()) (sent, lost int) {
 }
 
 func TestRun(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, labConfig)
 	l.reaches("a", "192.0.2.1", "198.51.100.10", "2001:db8:2::10", "203.0.113.1", "10.1.1.1")
 
 	t.Run("metrics", func(t *testing.T) {
+		l.t = t
 		var body string
 		err := errorIn(l.ns("v"), func() error {
 			// Dialled on this thread, which an http.Client would not do.
@@ -232,6 +233,7 @@ func TestRun(t *testing.T) {
 		}
 	})
 	t.Run("control killed", func(t *testing.T) {
+		l.t = t
 		started := strings.Count(l.logged(), "fib: replayed")
 		sent, lost := l.loss("10.1.1.1", func() { _ = syscall.Kill(l.pid("control"), syscall.SIGKILL) })
 		if lost != 0 {
@@ -240,6 +242,7 @@ func TestRun(t *testing.T) {
 		l.eventually("the FIB is replayed", func() bool { return strings.Count(l.logged(), "fib: replayed") > started })
 	})
 	t.Run("change", func(t *testing.T) {
+		l.t = t
 		next := strings.Replace(labConfig, "203.0.113.1/32", "203.0.113.2/32", 1)
 		next = strings.Replace(next, "network-instances:", "  - {name: eth1.5, type: vlan, parent: eth1, vlan-id: 5, network-instance: red, addresses: [192.0.2.1/24]}\n"+
 			"network-instances:\n  - {name: red, ipv4-routes: 1000}", 1)
@@ -253,6 +256,7 @@ func TestRun(t *testing.T) {
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
+		l.t = t
 		next := strings.Replace(labConfig, "203.0.113.1/32", "203.0.113.3/32", 1)
 		next = strings.Replace(next, "network-instances:", "  - {name: eth9, type: port, iface: nosuch, addresses: [192.0.9.1/24]}\nnetwork-instances:", 1)
 		l.reload(next, "the configuration file is not taken")
@@ -265,6 +269,7 @@ func TestRun(t *testing.T) {
 		}
 	})
 	t.Run("an interface and an instance go", func(t *testing.T) {
+		l.t = t
 		next := strings.Replace(labConfig, `  - {name: eth2, type: port, iface: NAME2, addresses: [198.51.100.1/24, "2001:db8:2::1/64"]}`+"\n", "", 1)
 		l.reload(next, "configuration applied")
 		if l.pings("a", "10.1.1.1") {
@@ -274,11 +279,13 @@ func TestRun(t *testing.T) {
 		l.reaches("a", "10.1.1.1", "203.0.113.1")
 	})
 	t.Run("data plane killed", func(t *testing.T) {
+		l.t = t
 		_ = syscall.Kill(l.pid("dataplane"), syscall.SIGKILL)
 		l.eventually("it is gone", func() bool { return strings.Contains(l.logged(), "process=dataplane status=\"signal: killed\"") })
 		l.reaches("a", "192.0.2.1", "198.51.100.10", "2001:db8:2::10", "203.0.113.1", "10.1.1.1")
 	})
 	t.Run("end", func(t *testing.T) {
+		l.t = t
 		_ = l.vnf.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-l.ended:
@@ -292,6 +299,7 @@ func TestRun(t *testing.T) {
 			t.Error(l.vnf.ProcessState)
 		}
 	})
+	l.t = t
 }
 
 func TestDataplaneThatDoesNotStart(t *testing.T) {
