@@ -13,6 +13,7 @@ import (
 
 	pb "millrace/api/proto/dataplane/v1"
 	"millrace/dataplane/client"
+	"millrace/internal/lab"
 )
 
 const startPatience = 60 * time.Second
@@ -25,8 +26,8 @@ type dataplane struct {
 	wg     sync.WaitGroup
 }
 
-// startDataplane runs vnf-dataplane with one worker on its CPU and without an exception path.
-func (e *env) startDataplane(ctx context.Context, args ...string) (*dataplane, error) {
+// startDataplane runs vnf-dataplane with one worker on its CPU and without an exception path, in a network namespace unless ns is nil.
+func (e *env) startDataplane(ctx context.Context, ns *lab.NS, args ...string) (*dataplane, error) {
 	prefix := e.unique("d")
 	socket := filepath.Join(e.dir, prefix+".sock")
 	args = append([]string{
@@ -35,7 +36,12 @@ func (e *env) startDataplane(ctx context.Context, args ...string) (*dataplane, e
 	}, args...)
 	ready := make(chan struct{})
 	var once sync.Once
-	p, err := e.start("vnf-dataplane", onCPUs(allCPUs(), filepath.Join(e.bin, "vnf-dataplane"), args...), func(s string) {
+	cmd := onCPUs(allCPUs(), filepath.Join(e.bin, "vnf-dataplane"), args...)
+	if ns != nil {
+		cmd = ns.Command(context.WithoutCancel(ctx), cmd.Args[0], cmd.Args[1:]...)
+	}
+	e.undo = append(e.undo, func() { removeHugeFiles(prefix) })
+	p, err := e.start("vnf-dataplane", cmd, func(s string) {
 		if s == "ready" {
 			once.Do(func() { close(ready) })
 		}

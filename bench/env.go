@@ -24,6 +24,12 @@ const (
 	workerCPU  = 1
 )
 
+// machineCPUs is read before this program is pinned.
+var machineCPUs = runtime.NumCPU()
+
+// allCPUs in the manner of taskset(1).
+func allCPUs() string { return "0-" + strconv.Itoa(machineCPUs-1) }
+
 // env is what the benchmarks of one run share.
 type env struct {
 	options
@@ -37,7 +43,7 @@ type env struct {
 }
 
 func newEnv(o options) (*env, error) {
-	if runtime.NumCPU() < 2 {
+	if machineCPUs < 2 {
 		return nil, errors.New("two CPUs are needed: one for control, one for the worker")
 	}
 	for _, name := range []string{"vnf-dataplane", "vnf"} {
@@ -45,12 +51,20 @@ func newEnv(o options) (*env, error) {
 			return nil, fmt.Errorf("%w; build it with `make`", err)
 		}
 	}
+	// The lab takes the programs from there.
+	if err := os.Setenv("MILLRACE_BIN", o.bin); err != nil {
+		return nil, err
+	}
 	e := &env{options: o}
 	var err error
 	if e.dir, err = os.MkdirTemp("", "millrace-bench-"); err != nil {
 		return nil, err
 	}
 	e.undo = append(e.undo, func() { _ = os.RemoveAll(e.dir) })
+	if err := e.alone(); err != nil {
+		e.close()
+		return nil, err
+	}
 	if err := pinSelf(controlCPU); err != nil {
 		e.close()
 		return nil, err
@@ -58,6 +72,22 @@ func newEnv(o options) (*env, error) {
 	e.machine = readMachine(e)
 	e.machine.header(os.Stderr)
 	return e, nil
+}
+
+// alone waits until no other run is on this machine: they would disturb each other, and each restores what it found.
+func (e *env) alone() error {
+	f, err := os.OpenFile("/run/millrace-bench.lock", os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		e.notef("waiting for another run of the benchmarks to end")
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+	}
+	e.undo = append(e.undo, func() { _ = f.Close() })
+	return nil
 }
 
 func (e *env) close() {
@@ -77,10 +107,12 @@ func (e *env) notef(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }
 
-// pinSelf keeps this program off the CPU of the worker.
-func pinSelf(cpu int) error {
+// pinSelf lets this program, and what it starts from now on, run on these CPUs only.
+func pinSelf(cpus ...int) error {
 	var set unix.CPUSet
-	set.Set(cpu)
+	for _, c := range cpus {
+		set.Set(c)
+	}
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return err
@@ -91,10 +123,22 @@ func pinSelf(cpu int) error {
 			continue
 		}
 		if err := unix.SchedSetaffinity(tid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("pin to CPU %d: %w", cpu, err)
+			return fmt.Errorf("pin to CPUs %v: %w", cpus, err)
 		}
 	}
 	return nil
+}
+
+// allowAll lets this program and what it starts run everywhere, until the function that it returns is called.
+func allowAll() (func(), error) {
+	cpus := make([]int, machineCPUs)
+	for i := range cpus {
+		cpus[i] = i
+	}
+	if err := pinSelf(cpus...); err != nil {
+		return nil, err
+	}
+	return func() { _ = pinSelf(controlCPU) }, nil
 }
 
 // onCPUs is a command that may run on the given CPUs, whatever this program is pinned to.
@@ -159,6 +203,15 @@ func (e *env) mountHuge() error {
 	return nil
 }
 
+// removeHugeFiles removes what a DPDK process that was killed leaves behind: its memory would stay in use.
+func removeHugeFiles(prefix string) {
+	files, _ := filepath.Glob("/dev/hugepages/" + prefix + "map_*")
+	for _, f := range files {
+		_ = os.Remove(f)
+	}
+	_ = os.RemoveAll("/run/dpdk/" + prefix)
+}
+
 // meminfo is a number of /proc/meminfo: pages, or KiB.
 func meminfo(key string) (int, error) {
 	v, err := procField("/proc/meminfo", key)
@@ -201,7 +254,7 @@ type machine struct {
 }
 
 func readMachine(e *env) machine {
-	m := machine{date: time.Now().Format("2006-01-02"), cpus: runtime.NumCPU(), runs: e.runs, window: e.window}
+	m := machine{date: time.Now().Format("2006-01-02"), cpus: machineCPUs, runs: e.runs, window: e.window}
 	m.cpu, _ = procField("/proc/cpuinfo", "model name")
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

@@ -42,6 +42,8 @@ func suites() []suite {
 		forwardSuite("forward.ipv4.1M", forwardCase{routes: 1_000_000}),
 		forwardSuite("forward.ipv6.1", forwardCase{ipv6: true}),
 		forwardSuite("forward.ipv6.250k", forwardCase{ipv6: true, routes: 250_000}),
+		vethSuite("forward.veth.af_packet", "af_packet"),
+		vethSuite("forward.veth.af_xdp", "af_xdp"),
 	}
 }
 

@@ -26,6 +26,7 @@ func (e *env) testpmd(ctx context.Context, mode, in, out string) (mpps, share fl
 		return 0, 0, fmt.Errorf("%w (Debian package dpdk-dev)", err)
 	}
 	prefix := e.unique("t")
+	e.undo = append(e.undo, func() { removeHugeFiles(prefix) })
 	var mu sync.Mutex
 	var rates []float64
 	port := ""
@@ -95,5 +96,3 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	}
 }
-
-func allCPUs() string { return "0-" + strconv.Itoa(numCPU()-1) }

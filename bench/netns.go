@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"millrace/internal/lab"
+)
+
+// inNS runs f on a thread that is in the namespace. What f opens stays there.
+func inNS(ns *lab.NS, f func() error) error {
+	errs := make(chan error, 1)
+	go func() {
+		// Not unlocked: the thread ends with the goroutine.
+		runtime.LockOSThread()
+		errs <- func() error {
+			path := "/run/netns/" + ns.Name
+			h, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = h.Close() }()
+			if err := unix.Setns(int(h.Fd()), unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("enter %s: %w", path, err)
+			}
+			return f()
+		}()
+	}()
+	return <-errs
+}
+
+// netdevCounters reads the counters of a namespace's devices.
+type netdevCounters struct{ f *os.File }
+
+func openCounters(ns *lab.NS) (c netdevCounters, err error) {
+	err = inNS(ns, func() error {
+		c.f, err = os.Open("/proc/thread-self/net/dev")
+		return err
+	})
+	return c, err
+}
+
+func (c netdevCounters) close() { _ = c.f.Close() }
+
+// rxPackets is how many packets a device received.
+func (c netdevCounters) rxPackets(dev string) (uint64, error) {
+	if _, err := c.f.Seek(0, 0); err != nil {
+		return 0, err
+	}
+	s := bufio.NewScanner(c.f)
+	for s.Scan() {
+		name, rest, ok := strings.Cut(s.Text(), ":")
+		if f := strings.Fields(rest); ok && strings.TrimSpace(name) == dev && len(f) > 1 {
+			return strconv.ParseUint(f[1], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("no device %s", dev)
+}
+
+// packetSocket opens a raw socket on a device of a namespace. protocol is in network byte order; 0 receives nothing.
+func packetSocket(ns *lab.NS, dev string, protocol uint16) (fd int, err error) {
+	fd = -1
+	err = inNS(ns, func() error {
+		var ifreq *unix.Ifreq
+		if ifreq, err = unix.NewIfreq(dev); err != nil {
+			return err
+		}
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("packet socket: %w", err)
+		}
+		if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifreq); err != nil {
+			return fmt.Errorf("device %s: %w", dev, err)
+		}
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: int(ifreq.Uint32())})
+	})
+	if err != nil && fd >= 0 {
+		_ = unix.Close(fd)
+	}
+	return fd, err
+}
