@@ -121,16 +121,7 @@ func explanationOut(table RIB, x rib.Explanation) *vnfv1.LookupRouteResponse {
 			}
 		}
 	}
-	for _, s := range x.Steps {
-		for _, h := range s.Hops {
-			step := &vnfv1.ResolutionStep{NextHop: nextHopOut(h.NextHop), Depth: uint32(s.Level), Result: h.Result}
-			if h.Step >= 0 && x.Steps[h.Step].Found {
-				by := x.Steps[h.Step]
-				step.ViaPrefix, step.ViaSource = by.Prefix.String(), sourceOut(by.Best.Route.Source)
-			}
-			resp.Resolution = append(resp.Resolution, step)
-		}
-	}
+	resp.Resolution = resolutionOut(nil, x, 0, map[int]bool{})
 	resp.Explanation = append(resp.Explanation, x.Verdict)
 	if first.Found {
 		resp.Explanation = append(resp.Explanation, fmt.Sprintf("%s was chosen for %s: %s", first.Best.Route.Source, first.Prefix, first.Why))
@@ -140,6 +131,25 @@ func explanationOut(table RIB, x rib.Explanation) *vnfv1.LookupRouteResponse {
 		resp.Explanation = append(resp.Explanation, fmt.Sprintf("%s was passed over: %s", s.Prefix, s.Reason))
 	}
 	return resp
+}
+
+// resolutionOut appends the next hops of a step, each followed by those that it is reached over. A step that several next hops lead to
+// is told once.
+func resolutionOut(out []*vnfv1.ResolutionStep, x rib.Explanation, at int, told map[int]bool) []*vnfv1.ResolutionStep {
+	told[at] = true
+	for _, h := range x.Steps[at].Hops {
+		step := &vnfv1.ResolutionStep{NextHop: nextHopOut(h.NextHop), Depth: uint32(x.Steps[at].Level), Result: h.Result}
+		out = append(out, step)
+		if h.Step < 0 || !x.Steps[h.Step].Found {
+			continue
+		}
+		by := x.Steps[h.Step]
+		step.ViaPrefix, step.ViaSource = by.Prefix.String(), sourceOut(by.Best.Route.Source)
+		if !told[h.Step] {
+			out = resolutionOut(out, x, h.Step, told)
+		}
+	}
+	return out
 }
 
 // candidatesOf shows the candidates of the prefix that a look-up ended at, as they are now; where the prefix went meanwhile, as the

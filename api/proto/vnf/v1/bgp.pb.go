@@ -712,7 +712,7 @@ type BgpNeighborState struct {
 	LastChange *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=last_change,json=lastChange,proto3" json:"last_change,omitempty"`
 	// "192.0.2.2"; empty unless established.
 	RouterId string `protobuf:"bytes,3,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
-	// How often it came up.
+	// How often it went down.
 	Flaps uint64 `protobuf:"varint,4,opt,name=flaps,proto3" json:"flaps,omitempty"`
 	// Why it went down last, for people.
 	LastError string `protobuf:"bytes,5,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`

@@ -1425,7 +1425,7 @@ func (x *ConfigDocument) GetRevision() string {
 
 type ApplyConfigRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// YAML or JSON, at most 4 MiB; see docs/configuration.md.
+	// YAML or JSON, at most 4 MiB; see docs/config.md.
 	Document []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
 	// Only check it.
 	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`

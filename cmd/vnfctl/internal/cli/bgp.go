@@ -149,7 +149,7 @@ func describeNeighbor(w io.Writer, n *vnfv1.BgpNeighbor, now time.Time) error {
 	if s.GetPeerRestarting() {
 		field(w, "Restarting", "yes, its routes are kept as stale")
 	}
-	fmt.Fprintf(w, "Came up:\t%d times\n", s.GetFlaps())
+	fmt.Fprintf(w, "Went down:\t%d times\n", s.GetFlaps())
 	field(w, "Last error", s.GetLastError())
 	field(w, "Router ID", s.GetRouterId())
 	if s.GetLocalPort() != 0 {

@@ -77,6 +77,7 @@ func (a *app) bgpAdd() *cobra.Command {
 	f.StringVar(&passwordFile, "password-file", "", "`file` with the TCP MD5 password (RFC 2385), so that it is not seen in the list of processes")
 	f.Uint32Var(&v.HoldTime, "hold-time", 0, "`seconds`, 3 to 65535; 0: 90")
 	f.Uint32Var(&v.KeepaliveTime, "keepalive-time", 0, "`seconds`; 0: a third of the hold time")
+	f.Uint32Var(&v.ConnectRetryTime, "connect-retry-time", 0, "`seconds` between attempts to connect; 0: 10")
 	f.Uint32Var(&v.EbgpMultihopTtl, "multihop", 0, "TTL for an eBGP neighbour behind routers, 2 to 255")
 	f.Uint32Var(&v.TtlSecurityHops, "ttl-security", 0, "most hops it may be away, 1 to 254 (GTSM, RFC 5082)")
 	f.BoolVar(&client, "route-reflector-client", false, "it is a client of this route reflector")

@@ -161,7 +161,8 @@ func (a *app) explainUnreachable(s *status.Status) {
 		return
 	}
 	message := s.Message()
-	if i := strings.LastIndex(message, "dial "); i >= 0 {
+	// The connection's own words; an appliance without its data plane speaks of dialling too.
+	if i := strings.LastIndex(message, "dial "); i >= 0 && strings.Contains(message, "connection error: desc") {
 		fmt.Fprintf(w, "vnfctl: %s can't be reached: %s\n", a.address, strings.Trim(message[i:], `"`))
 		fmt.Fprintln(w, "Is vnf running, and is --address right?")
 		return

@@ -178,8 +178,8 @@ func (t *top) draw(out io.Writer) {
 }
 
 func (t *top) drawInterfaces(out io.Writer, d time.Duration) {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\nINTERFACE\tSTATUS\tRX pps\tRX bit/s\tTX pps\tTX bit/s\tDISCARDS/s\tERRORS/s\tPUNTED/s\t")
+	const layout = "%-15s  %-16s %8s %9s %8s %9s %10s %8s %8s\n"
+	fmt.Fprintf(out, "\n"+layout, "INTERFACE", "STATUS", "RX pps", "RX bit/s", "TX pps", "TX bit/s", "DISCARDS/s", "ERRORS/s", "PUNTED/s")
 	for _, i := range t.now.interfaces {
 		c, o := i.GetCounters(), &vnfv1.InterfaceCounters{}
 		for _, x := range t.old.interfaces {
@@ -187,13 +187,12 @@ func (t *top) drawInterfaces(out io.Writer, d time.Duration) {
 				o = x.GetCounters()
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", i.GetConfig().GetName(), statusWord(i),
+		fmt.Fprintf(out, layout, i.GetConfig().GetName(), statusWord(i),
 			count(rate(c.GetRxPackets(), o.GetRxPackets(), d)), count(8*rate(c.GetRxOctets(), o.GetRxOctets(), d)),
 			count(rate(c.GetTxPackets(), o.GetTxPackets(), d)), count(8*rate(c.GetTxOctets(), o.GetTxOctets(), d)),
 			count(rate(c.GetRxDiscards()+c.GetTxDiscards()+c.GetRxMissed(), o.GetRxDiscards()+o.GetTxDiscards()+o.GetRxMissed(), d)),
 			count(rate(c.GetRxErrors()+c.GetTxErrors(), o.GetRxErrors()+o.GetTxErrors(), d)), count(rate(c.GetPunted(), o.GetPunted(), d)))
 	}
-	w.Flush()
 }
 
 func (t *top) drawWorkers(out io.Writer) {
