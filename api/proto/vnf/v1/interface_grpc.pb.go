@@ -41,8 +41,8 @@ type InterfaceServiceClient interface {
 	ListInterfaces(ctx context.Context, in *ListInterfacesRequest, opts ...grpc.CallOption) (*ListInterfacesResponse, error)
 	// One interface. NOT_FOUND: no interface has that name.
 	GetInterface(ctx context.Context, in *GetInterfaceRequest, opts ...grpc.CallOption) (*Interface, error)
-	// Makes an interface. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: any field of config. A device
-	// that can't be opened is tried again; meanwhile the state is NOT_PRESENT and says why.
+	// Makes an interface. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: any field of config, or a
+	// device that can't be opened; without a data plane the device is not tried, and the state is NOT_PRESENT until it is there.
 	CreateInterface(ctx context.Context, in *CreateInterfaceRequest, opts ...grpc.CallOption) (*Interface, error)
 	// Changes the fields named in update_mask. NOT_FOUND. INVALID_ARGUMENT: a field that can't be changed (kind, device, parent,
 	// vlan_id) or a value that is not allowed.
@@ -188,8 +188,8 @@ type InterfaceServiceServer interface {
 	ListInterfaces(context.Context, *ListInterfacesRequest) (*ListInterfacesResponse, error)
 	// One interface. NOT_FOUND: no interface has that name.
 	GetInterface(context.Context, *GetInterfaceRequest) (*Interface, error)
-	// Makes an interface. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: any field of config. A device
-	// that can't be opened is tried again; meanwhile the state is NOT_PRESENT and says why.
+	// Makes an interface. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: any field of config, or a
+	// device that can't be opened; without a data plane the device is not tried, and the state is NOT_PRESENT until it is there.
 	CreateInterface(context.Context, *CreateInterfaceRequest) (*Interface, error)
 	// Changes the fields named in update_mask. NOT_FOUND. INVALID_ARGUMENT: a field that can't be changed (kind, device, parent,
 	// vlan_id) or a value that is not allowed.
