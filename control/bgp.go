@@ -20,6 +20,7 @@ import (
 type instanceBGP struct {
 	speaker *bgp.Speaker
 	config  bgp.Config
+	started bool // config is in force
 	redist  *redistributor
 	rules   []rule
 	cancel  context.CancelFunc
@@ -129,14 +130,18 @@ func (c *Controller) applyInstance(ctx context.Context, cfg *config.Config, n *c
 			return err
 		}
 	}
-	b.GracefulRestart.Restarting = c.restart.restarting() && b.GracefulRestart.Enabled
+	if in.started {
+		b.GracefulRestart.Restarting = in.config.GracefulRestart.Restarting // only counts once, and is no change
+	} else {
+		b.GracefulRestart.Restarting = c.restart.restarting() && b.GracefulRestart.Enabled
+	}
 	if !reflect.DeepEqual(in.config, b) {
 		applyCtx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
 		if err := in.speaker.Apply(applyCtx, b); err != nil {
 			return err
 		}
-		in.config = b
+		in.config, in.started = b, true
 	}
 	known := map[string]bool{}
 	for _, nb := range b.Neighbors {

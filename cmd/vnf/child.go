@@ -29,7 +29,8 @@ const (
 // child is a process that is started again whenever it ends.
 type child struct {
 	name, path string
-	args, env  []string
+	args       func() []string // asked at each start
+	env        []string
 	netns      string     // to be started in; empty: ours
 	files      []*os.File // handed over from descriptor 3 on
 	log        *slog.Logger
@@ -99,7 +100,7 @@ func (c *child) lastLine() string {
 
 // oneRun starts the process and waits for its end.
 func (c *child) oneRun(ctx context.Context) error {
-	cmd := exec.Command(c.path, c.args...)
+	cmd := exec.Command(c.path, c.args()...)
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.ExtraFiles = c.files
 	// Signals of the terminal are ours to pass on, in our order; and nobody is left behind if we are killed.

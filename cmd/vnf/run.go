@@ -105,10 +105,17 @@ func (r *runner) run(ctx context.Context) error {
 
 func (r *runner) supervise(ctx context.Context, cfg *config.Config, self, netns string, files []*os.File, names []string) error {
 	socket := filepath.Join(r.runtimeDir, "dataplane.sock")
-	dp := &child{
-		name: "dataplane", path: r.dataplane, args: r.dataplaneArgs(cfg, socket), log: r.log, ready: make(chan struct{}), mustStart: true,
+	dp := &child{name: "dataplane", path: r.dataplane, log: r.log, ready: make(chan struct{}), mustStart: true}
+	dp.args = func() []string {
+		// What was changed since takes effect now, except the namespace, which we are in charge of.
+		if next, err := control.PreviewConfig(r.config, r.stateDir); err == nil {
+			next.System.Dataplane.ExceptionNetns = cfg.System.Dataplane.ExceptionNetns
+			return r.dataplaneArgs(next, socket)
+		}
+		return r.dataplaneArgs(cfg, socket)
 	}
-	ctl := &child{name: "control", path: self, args: r.controlArgs(socket), netns: netns, files: files, log: r.log}
+	ctl := &child{name: "control", path: self, netns: netns, files: files, log: r.log}
+	ctl.args = func() []string { return r.controlArgs(socket) }
 	ctl.env = []string{"LISTEN_FDS=" + strconv.Itoa(len(files)), "LISTEN_FDNAMES=" + strings.Join(names, ":")}
 
 	// The control plane ends first, so that it sees a data plane to the end; the data plane when that is done.

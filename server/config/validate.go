@@ -37,11 +37,18 @@ type validator struct {
 	errs   Errors
 	vrfs   map[string]*NetworkInstance
 	ifaces map[string]*Interface
+	own    map[ownAddress][]string
+}
+
+// ownAddress is an address in an instance; own names the interfaces that have it.
+type ownAddress struct {
+	vrf  string
+	addr netip.Addr
 }
 
 // Validate checks the whole configuration and returns Errors, or nil.
 func (c *Config) Validate() error {
-	v := &validator{c: c, vrfs: map[string]*NetworkInstance{}, ifaces: map[string]*Interface{}}
+	v := &validator{c: c, vrfs: map[string]*NetworkInstance{}, ifaces: map[string]*Interface{}, own: map[ownAddress][]string{}}
 	for i := range c.NetworkInstances {
 		v.vrfs[c.NetworkInstances[i].Name] = &c.NetworkInstances[i]
 	}
@@ -49,7 +56,12 @@ func (c *Config) Validate() error {
 		v.vrfs[DefaultInstance] = &NetworkInstance{Name: DefaultInstance}
 	}
 	for i := range c.Interfaces {
-		v.ifaces[c.Interfaces[i].Name] = &c.Interfaces[i]
+		f := &c.Interfaces[i]
+		v.ifaces[f.Name] = f
+		for _, a := range f.Addresses {
+			key := ownAddress{f.Instance(), a.Addr()}
+			v.own[key] = append(v.own[key], f.Name)
+		}
 	}
 	v.walk(reflect.ValueOf(*c), "")
 	v.system()

@@ -92,7 +92,7 @@ func (v *validator) bgpNeighbor(n *NetworkInstance, nb *BGPNeighbor, p string) {
 		v.errs.addf(p+".address", "has a zone: give the interface instead")
 	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.Is4In6():
 		v.errs.addf(p+".address", "%s is not the address of a router", a)
-	case v.hasAddress(n.Name, a):
+	case !a.IsLinkLocalUnicast() && v.hasAddress(n.Name, a):
 		v.errs.addf(p+".address", "%s is our own address", a)
 	case a.Is6() && a.IsLinkLocalUnicast() && nb.Interface == "":
 		v.errs.addf(p+".interface", "is missing: %s is a link-local address", a)
@@ -183,13 +183,7 @@ func known[T any](v *validator, path, name string, all []T, what string, nameOf 
 }
 
 func (v *validator) hasAddress(vrf string, a netip.Addr) bool {
-	for i := range v.c.Interfaces {
-		f := &v.c.Interfaces[i]
-		if f.Instance() == vrf && slices.ContainsFunc(f.Addresses, func(q netip.Prefix) bool { return q.Addr() == a }) {
-			return true
-		}
-	}
-	return false
+	return len(v.own[ownAddress{vrf, a}]) > 0
 }
 
 // RouterID is the BGP identifier of an instance: the one that is set, or the highest IPv4 address of a loopback, or of any

@@ -111,11 +111,9 @@ func (v *validator) nextHop(n *NetworkInstance, r *StaticRoute, h NextHop, p str
 			v.errs.addf(p+".interface", "%s is a loopback", h.Interface)
 		}
 	}
-	for i := range v.c.Interfaces {
-		f := &v.c.Interfaces[i]
-		own := func(q netip.Prefix) bool { return q.Addr() == a }
-		if f.Instance() == vrf && (!a.IsLinkLocalUnicast() || f.Name == h.Interface) && slices.ContainsFunc(f.Addresses, own) {
-			v.errs.addf(p+".address", "%s is our own address on interface %s", a, f.Name)
+	for _, name := range v.own[ownAddress{vrf, a}] {
+		if !a.IsLinkLocalUnicast() || name == h.Interface {
+			v.errs.addf(p+".address", "%s is our own address on interface %s", a, name)
 		}
 	}
 }
