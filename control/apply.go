@@ -87,11 +87,6 @@ func (c *Controller) bring(ctx context.Context, old, next *config.Config) error 
 	}
 	c.dropInstances(next)
 	p := makePlan(c.objects.have, desired(next))
-	for _, o := range p.del {
-		if o.add.GetInterface() != nil {
-			c.rib.SetInterfaceState(o.iface, false)
-		}
-	}
 	if c.synced {
 		if err := c.bringObjects(ctx, p, next); err != nil {
 			return err
@@ -106,11 +101,7 @@ func (c *Controller) bring(ctx context.Context, old, next *config.Config) error 
 // bringObjects carries out a plan. That the data plane goes away meanwhile is no error: it gets everything when it is back. Nor is
 // it one that something is refused still that was refused before and is the same.
 func (c *Controller) bringObjects(ctx context.Context, p plan, next *config.Config) error {
-	if len(p.del) > 0 {
-		if err := c.waitFIB(ctx, releasePatience); err != nil {
-			c.log.Warn("the FIB is slow to let go of what is deleted", "error", err)
-		}
-	}
+	c.letGo(ctx, p)
 	before := map[string]object{}
 	if c.unfinished {
 		for _, o := range desired(c.Config()) {
@@ -149,9 +140,7 @@ func (c *Controller) rollback(ctx context.Context, from, to *config.Config) {
 	c.dropInstances(to)
 	if c.synced {
 		p := makePlan(c.objects.have, desired(to))
-		if len(p.del) > 0 {
-			_ = c.waitFIB(ctx, releasePatience)
-		}
+		c.letGo(ctx, p)
 		failed, xerr := c.objects.execute(ctx, p.steps(c.objects.have))
 		if xerr != nil {
 			c.synced = false

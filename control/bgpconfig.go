@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"millrace/routing/bgp"
@@ -49,15 +50,34 @@ func bgpConfig(c *config.Config, n *config.NetworkInstance) bgp.Config {
 			Address: nb.Address, PeerGroup: nb.PeerGroup, Disabled: !isOn(o.Enabled), PeerSettings: peerSettings(b, nb.PeerOptions),
 		}
 		one.Interface = nb.Interface
+		one.NextHop6 = nextHop6(c, n.Name, cmp.Or(o.LocalAddress, nb.Address))
 		if nb.Address.Is6() && nb.Address.IsLinkLocalUnicast() {
 			one.Address = nb.Address.WithZone(nb.Interface)
 		}
 		out.Neighbors = append(out.Neighbors, one)
 	}
 	for _, d := range b.DynamicNeighbors {
-		out.DynamicNeighbors = append(out.DynamicNeighbors, bgp.DynamicNeighbor{Prefix: d.Prefix, PeerGroup: d.PeerGroup})
+		out.DynamicNeighbors = append(out.DynamicNeighbors, bgp.DynamicNeighbor{
+			Prefix: d.Prefix, PeerGroup: d.PeerGroup, NextHop6: nextHop6(c, n.Name, d.Prefix.Addr()),
+		})
 	}
 	return out
+}
+
+// nextHop6 is the first IPv6 address of the interface that has an IPv4 address or its network.
+func nextHop6(c *config.Config, instance string, a netip.Addr) netip.Addr {
+	for i := range c.Interfaces {
+		f := &c.Interfaces[i]
+		if f.Instance() != instance || !a.Is4() || !slices.ContainsFunc(f.Addresses, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			continue
+		}
+		for _, p := range f.Addresses {
+			if p.Addr().Is6() && !p.Addr().IsLinkLocalUnicast() {
+				return p.Addr()
+			}
+		}
+	}
+	return netip.Addr{}
 }
 
 func peerSettings(b *config.BGP, o config.PeerOptions) bgp.PeerSettings {

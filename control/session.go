@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "millrace/api/proto/dataplane/v1"
 	"millrace/dataplane/client"
 	"millrace/server/config"
@@ -115,7 +117,9 @@ func (c *Controller) retryOnce(ctx context.Context) error {
 	case !c.synced:
 		return c.replayLocked(ctx)
 	}
-	failed, err := c.objects.execute(ctx, makePlan(c.objects.have, desired(c.Config())).steps(c.objects.have))
+	p := makePlan(c.objects.have, desired(c.Config()))
+	c.letGo(ctx, p)
+	failed, err := c.objects.execute(ctx, p.steps(c.objects.have))
 	if err != nil {
 		c.synced = false
 		return err
@@ -163,7 +167,23 @@ func (c *Controller) event(ctx context.Context, e *pb.Event) {
 	}
 }
 
-// interfaceGone forgets an interface whose device went away; it is tried again as long as it is configured.
+// letGo takes interfaces that are to be deleted out of the RIB and waits until the FIB refers to them no more.
+func (c *Controller) letGo(ctx context.Context, p plan) {
+	if len(p.del) == 0 {
+		return
+	}
+	for _, o := range p.del {
+		if o.add.GetInterface() != nil {
+			c.rib.SetInterfaceState(o.iface, false)
+		}
+	}
+	if err := c.waitFIB(ctx, releasePatience); err != nil {
+		c.log.Warn("the FIB is slow to let go of what is deleted", "error", err)
+	}
+}
+
+// interfaceGone notes that the device of an interface went away. The data plane keeps what is left of the interface; retry deletes
+// it and makes it anew, as long as it is configured, until the device is back.
 func (c *Controller) interfaceGone(ctx context.Context, name string) {
 	c.log.Warn("interface went away", "interface", name)
 	c.rib.SetInterfaceState(name, false)
@@ -172,7 +192,13 @@ func (c *Controller) interfaceGone(ctx context.Context, name string) {
 	}
 	defer c.release()
 	if o, ok := c.objects.have[ifaceKey(name)]; ok {
-		c.objects.forget(o.key)
+		dead, isMessage := proto.Clone(o.add).(*pb.Op)
+		if !isMessage {
+			return
+		}
+		dead.GetInterface().Device = "" // differs from any that is wanted
+		o.add = dead
+		c.objects.have[o.key] = o
 		c.unfinished = true
 		c.alarms.raise(applyAlarm+o.key, grpcserver.Major, "interface "+name, "the device went away")
 	}

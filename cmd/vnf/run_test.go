@@ -278,6 +278,22 @@ func TestRun(t *testing.T) {
 		l.reload(labConfig, "configuration applied")
 		l.reaches("a", "10.1.1.1", "203.0.113.1")
 	})
+	t.Run("device removed and back", func(t *testing.T) {
+		l.t = t
+		l.run("ip -n %s link del %s2", l.ns("v"), l.name)
+		l.eventually("the alarm", func() bool { return strings.Contains(l.logged(), "no network device") })
+		l.reaches("a", "192.0.2.1", "203.0.113.1")
+		l.run("ip link add %s2 netns %s type veth peer name eth0 netns %s", l.name, l.ns("v"), l.ns("b"))
+		l.run("ip -n %s link set %s2 up", l.ns("v"), l.name)
+		for _, c := range []string{
+			"link set eth0 up", "addr add 198.51.100.10/24 dev eth0", "addr add 2001:db8:2::10/64 dev eth0 nodad",
+			"route add default via 198.51.100.1", "-6 route add default via 2001:db8:2::1",
+		} {
+			l.run("ip -n %s %s", l.ns("b"), c)
+		}
+		l.run("ip netns exec %s ethtool -K eth0 tx off rx off gro off", l.ns("b"))
+		l.reaches("a", "198.51.100.10", "2001:db8:2::10", "10.1.1.1")
+	})
 	t.Run("data plane killed", func(t *testing.T) {
 		l.t = t
 		_ = syscall.Kill(l.pid("dataplane"), syscall.SIGKILL)
