@@ -92,7 +92,7 @@ struct iface {
 	struct iface_addr_view *view;
 	/* ---- control thread only ---- */
 	char name[IFACE_NAME_LEN];
-	char description[128];
+	char description[256];
 	uint16_t parent;
 	bool admin_up;
 	bool oper_up;
@@ -135,7 +135,7 @@ struct iface_config {
 	bool promiscuous;
 	uint16_t rxq, txq, rxd, txd;
 	enum urpf_mode urpf;
-	char description[128];
+	char description[256];
 	struct owner_tag owner;
 };
 
