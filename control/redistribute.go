@@ -27,6 +27,9 @@ type redistributor struct {
 	advertised map[netip.Prefix]rib.Source
 }
 
+// Pause before the RIB is read as a whole after changes were lost.
+const resyncPause = 3 * time.Second
+
 // rule is one source, and the prefixes that pass.
 type rule struct {
 	source rib.Source
@@ -115,7 +118,8 @@ func (r *redistributor) follow(ctx context.Context, u rule) error {
 		for _, e := range events {
 			switch {
 			case e.Type == rib.EventResync:
-				wait(ctx, time.Second) // the burst that made us lose track goes on
+				// A full table is being learned: to read the whole RIB again and again would slow that down.
+				wait(ctx, resyncPause)
 				return nil
 			case e.Type == rib.EventUpdate && u.passes(e.Prefix):
 				add = append(add, e.Prefix)
