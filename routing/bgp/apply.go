@@ -112,7 +112,7 @@ func (s *Speaker) applyRemovals(ctx context.Context, old, next *Config) error {
 		}
 	}
 	for _, d := range old.DynamicNeighbors {
-		if !slices.Contains(next.DynamicNeighbors, d) || !proto.Equal(old.apiGroup(d), next.apiGroup(d)) {
+		if !slices.ContainsFunc(next.DynamicNeighbors, d.same) || !proto.Equal(old.apiGroup(d), next.apiGroup(d)) {
 			errs = append(errs, s.removeDynamic(ctx, d))
 		}
 	}
@@ -172,10 +172,15 @@ func (s *Speaker) applyNeighbors(ctx context.Context, old, next *Config) (failed
 	return failed, errors.Join(errs...)
 }
 
+// same leaves out what only the export policy is made of.
+func (d DynamicNeighbor) same(o DynamicNeighbor) bool {
+	return d.Prefix == o.Prefix && d.PeerGroup == o.PeerGroup
+}
+
 func (s *Speaker) applyDynamic(ctx context.Context, old, next *Config) error {
 	var errs []error
 	for _, d := range next.DynamicNeighbors {
-		if slices.Contains(old.DynamicNeighbors, d) && proto.Equal(old.apiGroup(d), next.apiGroup(d)) {
+		if slices.ContainsFunc(old.DynamicNeighbors, d.same) && proto.Equal(old.apiGroup(d), next.apiGroup(d)) {
 			continue
 		}
 		if err := s.srv.AddPeerGroup(ctx, &api.AddPeerGroupRequest{PeerGroup: next.apiGroup(d)}); err != nil {

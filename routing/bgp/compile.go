@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/protobuf/proto"
 )
 
 // GoBGP has one import and one export policy for all neighbours. So ours are compiled into two, "import" and "export",
@@ -26,20 +27,32 @@ type chain struct {
 	policies    []string
 	fallback    Result
 	nextHopSelf bool
+	// nextHop6 goes into IPv6 routes for neighbours that are reached over IPv4, where GoBGP would put an IPv4 address: into all for
+	// external ones, into our own for internal ones.
+	nextHop6 netip.Addr
+	external bool
+}
+
+func (ch chain) same(o chain) bool {
+	return slices.Equal(ch.policies, o.policies) && ch.fallback == o.fallback && ch.nextHopSelf == o.nextHopSelf &&
+		ch.nextHop6 == o.nextHop6 && (ch.external == o.external || !ch.nextHop6.IsValid())
 }
 
 func chains(c *Config, export bool) []chain {
 	var out []chain
-	add := func(member netip.Prefix, p PeerSettings) {
+	add := func(member netip.Prefix, p PeerSettings, nextHop6 netip.Addr) {
 		ch := chain{policies: p.Import, fallback: p.DefaultImport}
 		if export {
 			ch = chain{policies: p.Export, fallback: p.DefaultExport}
-			ch.nextHopSelf = flag(p.NextHopSelf) && p.PeerAS == or(p.LocalAS, c.ASN)
+			ch.external = p.PeerAS != or(p.LocalAS, c.ASN)
+			ch.nextHopSelf = flag(p.NextHopSelf) && !ch.external
+			if member.Addr().Is4() && slices.Contains(p.Families, IPv6Unicast) {
+				ch.nextHop6 = nextHop6
+			}
 		}
 		for i := range out {
-			o := &out[i]
-			if slices.Equal(o.policies, ch.policies) && o.fallback == ch.fallback && o.nextHopSelf == ch.nextHopSelf {
-				o.members = append(o.members, member)
+			if out[i].same(ch) {
+				out[i].members = append(out[i].members, member)
 				return
 			}
 		}
@@ -48,10 +61,11 @@ func chains(c *Config, export bool) []chain {
 	}
 	for _, n := range c.Neighbors {
 		a := n.Address.WithZone("")
-		add(netip.PrefixFrom(a, a.BitLen()), n.PeerSettings)
+		add(netip.PrefixFrom(a, a.BitLen()), n.PeerSettings, n.NextHop6)
 	}
 	for _, d := range c.DynamicNeighbors {
-		add(d.Prefix, c.merged(Neighbor{Address: d.Prefix.Addr(), PeerGroup: d.PeerGroup}).PeerSettings)
+		p := c.merged(Neighbor{Address: d.Prefix.Addr(), PeerGroup: d.PeerGroup}).PeerSettings
+		add(d.Prefix, p, d.NextHop6)
 	}
 	return out
 }
@@ -149,24 +163,56 @@ func (k *compiler) neighborSet(members []netip.Prefix) *api.MatchSet {
 	return &api.MatchSet{Type: api.MatchSet_ANY, Name: name}
 }
 
+// selves is a statement, or the two that do what it does for each family: "self" is another address for IPv6 routes.
+func (ch chain) selves(st *api.Statement) []*api.Statement {
+	if !ch.nextHop6.IsValid() || !st.GetActions().GetNexthop().GetSelf() {
+		return []*api.Statement{st}
+	}
+	var out []*api.Statement
+	for _, f := range []Family{IPv4Unicast, IPv6Unicast} {
+		in := st.GetConditions().GetAfiSafiIn()
+		if len(in) > 0 && !slices.ContainsFunc(in, func(x *api.Family) bool { return x.GetAfi() == apiFamily(f).GetAfi() }) {
+			continue
+		}
+		one := proto.Clone(st).(*api.Statement)
+		one.Name = fmt.Sprintf("%s/%s", st.GetName(), f)
+		one.Conditions.AfiSafiIn = []*api.Family{apiFamily(f)}
+		if f == IPv6Unicast {
+			one.Actions.Nexthop = &api.NexthopAction{Address: ch.nextHop6.String()}
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
 func (k *compiler) direction(dir string) ([]*api.Statement, error) {
 	var out []*api.Statement
 	for i, ch := range chains(k.c, dir == exportPolicy) {
-		if len(ch.policies) == 0 && ch.fallback != Reject && !ch.nextHopSelf {
+		if len(ch.policies) == 0 && ch.fallback != Reject && !ch.nextHopSelf && !ch.nextHop6.IsValid() {
 			continue
 		}
 		prefix := fmt.Sprintf("%s/%d/", dir, i)
 		all := k.neighborSet(ch.members)
+		if ch.nextHop6.IsValid() {
+			cond := &api.Conditions{NeighborSet: all, AfiSafiIn: []*api.Family{apiFamily(IPv6Unicast)}}
+			if !ch.external {
+				cond.RouteType = api.Conditions_ROUTE_TYPE_LOCAL
+			}
+			out = append(out, &api.Statement{
+				Name: prefix + "next-hop-ipv6", Conditions: cond,
+				Actions: &api.Actions{Nexthop: &api.NexthopAction{Address: ch.nextHop6.String()}},
+			})
+		}
 		if ch.nextHopSelf {
 			// Not reflected routes: RFC 4456, section 10, wants their next hop left alone.
 			for _, t := range []api.Conditions_RouteType{
 				api.Conditions_ROUTE_TYPE_EXTERNAL, api.Conditions_ROUTE_TYPE_LOCAL,
 			} {
-				out = append(out, &api.Statement{
+				out = append(out, ch.selves(&api.Statement{
 					Name:       prefix + "next-hop-self/" + t.String(),
 					Conditions: &api.Conditions{NeighborSet: all, RouteType: t},
 					Actions:    &api.Actions{Nexthop: &api.NexthopAction{Self: true}},
-				})
+				})...)
 			}
 		}
 		for _, name := range ch.policies {
@@ -187,10 +233,10 @@ func (k *compiler) direction(dir string) ([]*api.Statement, error) {
 				}
 				cond := conditions(&st.Match)
 				cond.NeighborSet = k.neighborSet(members)
-				out = append(out, &api.Statement{
+				out = append(out, ch.selves(&api.Statement{
 					Name:       fmt.Sprintf("%s%s/%d/%s", prefix, name, j, st.Name),
 					Conditions: cond, Actions: actions(&st.Actions),
-				})
+				})...)
 			}
 		}
 		result := api.RouteAction_ACCEPT

@@ -87,6 +87,9 @@ type Neighbor struct {
 	Address   netip.Addr // link-local addresses need a zone (the interface)
 	PeerGroup string
 	Disabled  bool // administratively down
+	// NextHop6 is our IPv6 address on the link: the next hop of IPv6 routes that go over a session between IPv4 addresses, which has
+	// none to offer.
+	NextHop6 netip.Addr
 	PeerSettings
 }
 
@@ -100,6 +103,7 @@ type PeerGroup struct {
 type DynamicNeighbor struct {
 	Prefix    netip.Prefix
 	PeerGroup string
+	NextHop6  netip.Addr // as of a neighbour
 }
 
 // PeerSettings is what a neighbour takes from its group where its own value is the zero value (nil, 0, empty).

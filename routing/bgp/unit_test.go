@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -317,5 +318,40 @@ func TestEventsDropOldest(t *testing.T) {
 	f.close()
 	if _, ok := <-s.Events(context.Background()); ok {
 		t.Error("a closed speaker has events")
+	}
+}
+
+func TestCompileNextHop6(t *testing.T) {
+	both := []Family{IPv4Unicast, IPv6Unicast}
+	c := &Config{
+		ASN: 65001,
+		Neighbors: []Neighbor{
+			{Address: addr("192.0.2.2"), NextHop6: addr("2001:db8::1"), PeerSettings: PeerSettings{PeerAS: 65002, Families: both}},
+			{Address: addr("192.0.2.3"), NextHop6: addr("2001:db8::1"), PeerSettings: PeerSettings{PeerAS: 65001, Families: both, NextHopSelf: yes()}},
+			{Address: addr("192.0.2.4"), NextHop6: addr("2001:db8::1"), PeerSettings: PeerSettings{PeerAS: 65002}},
+			{Address: addr("2001:db8::2"), NextHop6: addr("2001:db8::1"), PeerSettings: PeerSettings{PeerAS: 65002, Families: both}},
+		},
+	}
+	req, err := compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, p := range req.Policies {
+		for _, s := range p.Statements {
+			got[s.Name] = s.GetActions().GetNexthop().GetAddress()
+		}
+	}
+	want := map[string]string{
+		"export/0/next-hop-ipv6": "2001:db8::1", "export/0/default": "",
+		"export/1/next-hop-ipv6":                                  "2001:db8::1",
+		"export/1/next-hop-self/ROUTE_TYPE_EXTERNAL/ipv4-unicast": "",
+		"export/1/next-hop-self/ROUTE_TYPE_EXTERNAL/ipv6-unicast": "2001:db8::1",
+		"export/1/next-hop-self/ROUTE_TYPE_LOCAL/ipv4-unicast":    "",
+		"export/1/next-hop-self/ROUTE_TYPE_LOCAL/ipv6-unicast":    "2001:db8::1",
+		"export/1/default": "",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("statements:\n%v\nwant\n%v", got, want)
 	}
 }
