@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -44,6 +45,8 @@ func suites() []suite {
 		forwardSuite("forward.ipv6.250k", forwardCase{ipv6: true, routes: 250_000}),
 		vethSuite("forward.veth.af_packet", "af_packet"),
 		vethSuite("forward.veth.af_xdp", "af_xdp"),
+		bgpSuite(100_000, "bgp.load.100k", ""),
+		bgpSuite(1_000_000, "bgp.load.1M", "bgp.withdraw.1M"),
 	}
 }
 
@@ -55,6 +58,13 @@ func main() {
 }
 
 func realMain() error {
+	if len(os.Args) == 3 && os.Args[1] == gobgpFlag {
+		n, err := strconv.ParseUint(os.Args[2], 10, 32)
+		if err != nil {
+			return err
+		}
+		return gobgpAlone(n)
+	}
 	var o options
 	pattern := flag.String("run", ".", "regular `expression` that selects benchmarks by name")
 	list := flag.Bool("list", false, "print the names and end")
