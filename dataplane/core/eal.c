@@ -15,6 +15,7 @@
 #include <rte_mempool.h>
 
 #include "log.h"
+#include "mbuf.h"
 
 #define ARGS_MAX 64
 
@@ -192,8 +193,8 @@ int eal_start(const struct options *o)
 			rte_strerror(rte_errno));
 		return -1;
 	}
-	dp_pool = rte_pktmbuf_pool_create("packets", o->mbufs, RTE_MIN(512u, o->mbufs / 8), 0,
-					  (uint16_t)o->mbuf_size, (int)rte_socket_id());
+	dp_pool = mb_pool_create("packets", o->mbufs, RTE_MIN(512u, o->mbufs / 8),
+				 (uint16_t)o->mbuf_size, (int)rte_socket_id());
 	if (dp_pool == NULL) {
 		fprintf(stderr,
 			"vnf-dataplane: no memory for %u packet buffers of %u bytes (%s); raise "

@@ -63,6 +63,16 @@ static inline struct mb_meta *mb_meta(struct rte_mbuf *m)
  * negative errno. */
 int mb_meta_register(void);
 
+/*
+ * A pool of packet buffers with `room` bytes each, headroom included; NULL with rte_errno. It is
+ * packed if the devices' addresses allow it: DPDK's af_xdp maps as many times a buffer's size as
+ * there are buffers, from the first one on, and silently loses those beyond, which there are as
+ * soon as gaps keep buffers from crossing pages.
+ */
+struct rte_mempool *mb_pool_create(const char *name, unsigned int n, unsigned int cache,
+				   uint16_t room, int socket);
+bool mb_pool_is_packed(const struct rte_mempool *p);
+
 /* Moves the data pointer back to the start of the frame as it was received. */
 static inline void mb_l2_restore(struct rte_mbuf *m)
 {

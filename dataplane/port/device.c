@@ -123,6 +123,10 @@ static int netdev_devargs(struct port *p, const struct iface_config *c, char *ar
 		return 0;
 	}
 	if (strcmp(driver, "af_xdp") == 0) {
+		if (!mb_pool_is_packed(dp_pool))
+			return dp_fail(err, DP_UNSUPPORTED, "device",
+				       "af_xdp needs virtual addresses for devices: start without "
+				       "hugepages, or with --eal=--iova-mode=va");
 		snprintf(args, size, "net_af_xdp_%s,iface=%s,start_queue=0,queue_count=1", name,
 			 name);
 		return 0;
