@@ -6,8 +6,13 @@ if [ "$(id -u)" != 0 ]; then
     echo "Go is missing; install Go 1.21 or newer, it fetches the release that go.mod names" >&2
     exit 1
 fi
-uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
-    awk '/^URIs:/ && !/security/ {print $2; exit} /^deb / && !/security/ {for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) {print $i; exit}}')
+shopt -s nullglob
+files=()
+for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    [ -f "$f" ] && files+=("$f")
+done
+uri=$(awk '!done && !/security/ && /^URIs:/ {print $2; done = 1}
+    !done && !/security/ && /^deb / {for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) {print $i; done = 1; break}}' "${files[@]}")
 if [ -z "$uri" ]; then
     echo "no Debian source found in /etc/apt; install Go 1.21 or newer by hand" >&2
     exit 1
