@@ -102,7 +102,7 @@ func fibOp(o *fib.Op) (*pb.Op, error) {
 	case fib.NextHopDelete:
 		return &pb.Op{Op: &pb.Op_NextHopDelete{NextHopDelete: o.ID}}, nil
 	case fib.GroupUpsert:
-		g := &pb.Group{Id: o.ID, Members: make([]*pb.Member, len(o.Members))}
+		g := &pb.Group{Id: o.ID, LikeId: o.Like, Members: make([]*pb.Member, len(o.Members))}
 		most := uint32(maxWeight)
 		for _, m := range o.Members {
 			most = max(most, m.Weight)

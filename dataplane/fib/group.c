@@ -404,10 +404,12 @@ static bool same_members(const struct group_obj *a, const struct group_obj *b)
 	return true;
 }
 
-/* Which of the new members (by position) a bucket of the old group belongs to. */
+/* Which of the new members (by position) a bucket belonged to in the old group, which has n buckets
+ * or a power of two fewer. */
 static void carry_over(const struct group_obj *was, const struct group_obj *now, uint8_t *base,
 		       uint16_t n)
 {
+	const struct group_ctl *c = &ctl[was->index];
 	uint8_t map[GROUP_MEMBERS_MAX];
 
 	for (unsigned int i = 0; i < was->n; i++) {
@@ -417,12 +419,12 @@ static void carry_over(const struct group_obj *was, const struct group_obj *now,
 				map[i] = (uint8_t)k;
 	}
 	for (uint16_t b = 0; b < n; b++)
-		base[b] = map[base[b]];
+		base[b] = map[c->base[b & (c->n_buckets - 1)]];
 }
 
 int group_obj_set(const struct group_obj *want, struct dp_error *err)
 {
-	struct group_obj *o = group_obj_find(want->id), *fresh;
+	struct group_obj *o = group_obj_find(want->id), *from, *fresh;
 	uint8_t *base = NULL;
 	struct group_ctl *c;
 	uint16_t n_buckets;
@@ -437,7 +439,13 @@ int group_obj_set(const struct group_obj *want, struct dp_error *err)
 		o->owner = want->owner;
 		return 0;
 	}
+	from = o != NULL ? o : group_obj_find(want->like);
+	if (from != NULL && from->owner.owner != want->owner.owner)
+		from = NULL;
 	n_buckets = bucket_count(want);
+	/* Never fewer than before: half of the flows would have to move. */
+	if (from != NULL)
+		n_buckets = RTE_MAX(n_buckets, ctl[from->index].n_buckets);
 	fresh = malloc(sizeof(*fresh));
 	base = malloc(n_buckets);
 	if (fresh == NULL || base == NULL)
@@ -452,13 +460,12 @@ int group_obj_set(const struct group_obj *want, struct dp_error *err)
 	}
 	fresh->index = gid;
 	c = &ctl[gid];
-	if (o != NULL && c->n_buckets == n_buckets) {
+	if (from != NULL) {
 		uint8_t *prev = malloc(n_buckets);
 
 		if (prev == NULL)
 			goto no_memory;
-		memcpy(prev, c->base, n_buckets);
-		carry_over(o, fresh, prev, n_buckets);
+		carry_over(from, fresh, prev, n_buckets);
 		share_out(fresh, base, n_buckets, prev);
 		free(prev);
 	} else {

@@ -60,6 +60,8 @@ struct group_obj {
 		uint64_t nh_id;
 		uint8_t weight;
 	} member[GROUP_MEMBERS_MAX];
+	/* Of a new group: the id of one whose flows it takes over; members of both keep theirs. */
+	uint64_t like;
 	unsigned int routes;
 	unsigned int members_up;
 	struct owner_tag owner;

@@ -113,7 +113,7 @@ int op_next_hop_delete(uint64_t id, struct owner_tag tag, struct dp_error *err)
 
 int op_group(const PB(Group) *m, struct owner_tag tag, struct dp_error *err)
 {
-	struct group_obj o = {.id = m->id, .owner = tag};
+	struct group_obj o = {.id = m->id, .like = m->like_id, .owner = tag};
 	const struct group_obj *have;
 	char field[sizeof(err->field)];
 	size_t k, j;

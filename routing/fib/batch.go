@@ -191,6 +191,9 @@ func (p *Programmer) build(b *batch) {
 		d := &b.deltas[di]
 		o := op
 		o.Type, o.ID, o.Members = GroupUpsert, p.id(d.Group), make([]Member, len(d.Members))
+		if d.Like != 0 {
+			o.Like = p.id(d.Like)
+		}
 		for j, h := range b.groupHops[i] {
 			o.Members[j] = Member{NextHop: p.id(h.n), Weight: d.Members[j].Weight}
 		}

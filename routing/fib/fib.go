@@ -78,6 +78,7 @@ type Op struct {
 	Gateway   netip.Addr // invalid: the packet's destination is on the link
 
 	Members []Member // of a GroupUpsert: 1 to rib.MaxNextHops
+	Like    uint64   // of a GroupUpsert: the group that its first route had, 0 for none; common members keep their flows
 
 	Prefix netip.Prefix // of a route
 }

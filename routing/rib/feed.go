@@ -18,6 +18,7 @@ type Delta struct {
 	Op      DeltaOp
 	Group   uint32   // of GroupUpdate, RouteUpdate and GroupDelete
 	Members []Member // of GroupUpdate, never empty; must not be modified
+	Like    uint32   // of GroupUpdate that makes a group for a route that has one: that one, else 0
 	VRF     string   // of RouteUpdate and RouteDelete
 	Prefix  netip.Prefix
 	entry   uint32
@@ -159,7 +160,7 @@ func (f *Feed) Pull(dst []Delta, limit int) (deltas []Delta, more bool) {
 		g.fib.queued = false
 		switch {
 		case g.fib.refs > 0:
-			dst = f.handGroup(dst, gi, g)
+			dst = f.handGroup(dst, gi, g, 0)
 		case g.fib.present:
 			g.fib.inFlight = true
 			dst = append(dst, Delta{Op: GroupDelete, Group: gi})
@@ -183,7 +184,7 @@ func (f *Feed) Pull(dst []Delta, limit int) (deltas []Delta, more bool) {
 				break
 			}
 			if !g.fib.present && !g.fib.inFlight {
-				dst = f.handGroup(dst, want, g)
+				dst = f.handGroup(dst, want, g, e.fib)
 			}
 			g.fib.refs++
 		}
@@ -205,9 +206,9 @@ func (f *Feed) Pull(dst []Delta, limit int) (deltas []Delta, more bool) {
 	return dst, false
 }
 
-func (f *Feed) handGroup(dst []Delta, gi uint32, g *group) []Delta {
+func (f *Feed) handGroup(dst []Delta, gi uint32, g *group, like uint32) []Delta {
 	g.fib.inFlight, g.fib.pull = true, f.pull
-	return append(dst, Delta{Op: GroupUpdate, Group: gi, Members: g.last})
+	return append(dst, Delta{Op: GroupUpdate, Group: gi, Members: g.last, Like: like})
 }
 
 func (f *Feed) unfail(e *entry) {

@@ -2646,7 +2646,10 @@ type Group struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// 1 to 64.
-	Members       []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	Members []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	// Of a group that does not exist yet: another one whose routes it is to get. The flows of members that are in both stay with
+	// them. 0, or one that does not exist: none.
+	LikeId        uint64 `protobuf:"varint,3,opt,name=like_id,json=likeId,proto3" json:"like_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2693,6 +2696,13 @@ func (x *Group) GetMembers() []*Member {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *Group) GetLikeId() uint64 {
+	if x != nil {
+		return x.LikeId
+	}
+	return 0
 }
 
 type Member struct {
@@ -6608,10 +6618,11 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x04kind\x18\x02 \x01(\x0e2\".millrace.dataplane.v1.NextHopKindR\x04kind\x12\x1c\n" +
 	"\tinterface\x18\x03 \x01(\tR\tinterface\x12\x18\n" +
 	"\agateway\x18\x04 \x01(\fR\agateway\x12\x10\n" +
-	"\x03vrf\x18\x05 \x01(\tR\x03vrf\"P\n" +
+	"\x03vrf\x18\x05 \x01(\tR\x03vrf\"i\n" +
 	"\x05Group\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x127\n" +
-	"\amembers\x18\x02 \x03(\v2\x1d.millrace.dataplane.v1.MemberR\amembers\"@\n" +
+	"\amembers\x18\x02 \x03(\v2\x1d.millrace.dataplane.v1.MemberR\amembers\x12\x17\n" +
+	"\alike_id\x18\x03 \x01(\x04R\x06likeId\"@\n" +
 	"\x06Member\x12\x1e\n" +
 	"\vnext_hop_id\x18\x01 \x01(\x04R\tnextHopId\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\rR\x06weight\"k\n" +
