@@ -50,7 +50,12 @@ func TestForward(t *testing.T) {
 // transfer sends a random file over TCP and compares what arrives.
 func (r *router) transfer(from, to *lab.NS, dst string) {
 	r.t.Helper()
-	data := make([]byte, 8<<20)
+	r.transferSize(from, to, dst, 8<<20)
+}
+
+func (r *router) transferSize(from, to *lab.NS, dst string, size int) {
+	r.t.Helper()
+	data := make([]byte, size)
 	_, _ = rand.Read(data)
 	src := filepath.Join(r.lab.Dir, "sent")
 	if err := os.WriteFile(src, data, 0o600); err != nil {
