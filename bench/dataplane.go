@@ -26,13 +26,17 @@ type dataplane struct {
 	wg     sync.WaitGroup
 }
 
-// startDataplane runs vnf-dataplane with one worker on its CPU and without an exception path, in a network namespace unless ns is nil.
+// pinned are the options for a worker that has its CPU for itself and never sleeps.
+func pinned(args ...string) []string {
+	return append([]string{"--poll", "--cpus", fmt.Sprintf("%d,%d", controlCPU, workerCPU)}, args...)
+}
+
+// startDataplane runs vnf-dataplane with one worker and without an exception path, in a network namespace unless ns is nil.
 func (e *env) startDataplane(ctx context.Context, ns *lab.NS, args ...string) (*dataplane, error) {
 	prefix := e.unique("d")
 	socket := filepath.Join(e.dir, prefix+".sock")
 	args = append([]string{
-		"--socket", socket, "--file-prefix", prefix, "--cpus", fmt.Sprintf("%d,%d", controlCPU, workerCPU), "--no-exception",
-		"--log-level", "warn",
+		"--socket", socket, "--file-prefix", prefix, "--no-exception", "--log-level", "warn",
 	}, args...)
 	ready := make(chan struct{})
 	var once sync.Once

@@ -247,7 +247,7 @@ func readInt(path string) (int, error) {
 
 // machine is what the figures depend on.
 type machine struct {
-	date, cpu, kernel, dpdk, version, load string
+	date, cpu, kernel, version, load string
 	cpus                                   int
 	runs                                   int
 	window                                 time.Duration
@@ -260,9 +260,6 @@ func readMachine(e *env) machine {
 	if unix.Uname(&u) == nil {
 		m.kernel = unix.ByteSliceToString(u.Release[:])
 	}
-	if out, err := exec.Command("pkg-config", "--modversion", "libdpdk").Output(); err == nil {
-		m.dpdk = strings.TrimSpace(string(out))
-	}
 	if out, err := exec.Command(filepath.Join(e.bin, "vnf-dataplane"), "--version").Output(); err == nil {
 		m.version = strings.TrimSpace(string(out))
 	}
@@ -273,7 +270,7 @@ func readMachine(e *env) machine {
 }
 
 func (m machine) header(w io.Writer) {
-	fmt.Fprintf(w, "%s: %d × %s, Linux %s, DPDK %s, %s\n", m.date, m.cpus, m.cpu, m.kernel, m.dpdk, m.version)
+	fmt.Fprintf(w, "%s: %d × %s, Linux %s, %s\n", m.date, m.cpus, m.cpu, m.kernel, m.version)
 	fmt.Fprintf(w, "control on CPU %d, one worker on CPU %d, frames of %d bytes (without FCS), %d runs of %s, load before: %s\n", controlCPU,
 		workerCPU, frameLen, m.runs, m.window, m.load)
 }

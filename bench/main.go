@@ -47,6 +47,10 @@ func suites() []suite {
 		vethSuite("forward.veth.af_xdp", "af_xdp"),
 		bgpSuite(100_000, "bgp.load.100k", ""),
 		bgpSuite(1_000_000, "bgp.load.1M", "bgp.withdraw.1M"),
+		memorySuite("fib.memory.1M", 1_000_000),
+		failoverSuite("nexthop.failover.1M", 1_000_000),
+		idleSuite("idle.cpu"),
+		pingSuite("ping.latency"),
 	}
 }
 

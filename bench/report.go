@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -70,6 +71,9 @@ func renderMarkdown(w io.Writer, path string) error {
 	fmt.Fprintln(w, "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |")
 	s := bufio.NewScanner(f)
 	for n := 1; s.Scan(); n++ {
+		if !bytes.HasPrefix(s.Bytes(), []byte("{")) {
+			continue // what make prints when it installs or builds something first
+		}
 		var x result
 		if err := json.Unmarshal(s.Bytes(), &x); err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)

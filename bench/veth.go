@@ -163,7 +163,7 @@ func kernelRouter(rps bool) func(context.Context, *env, *vethNet) (func() error,
 // ourRouter lets vnf-dataplane forward between the same devices.
 func ourRouter(driver string) func(context.Context, *env, *vethNet) (func() error, error) {
 	return func(ctx context.Context, e *env, n *vethNet) (func() error, error) {
-		d, err := e.startDataplane(ctx, n.router, "--poll")
+		d, err := e.startDataplane(ctx, n.router, pinned()...)
 		if err != nil {
 			return nil, err
 		}
