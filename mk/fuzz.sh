@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Runs every fuzzer for FUZZTIME seconds: libFuzzer harnesses of the data plane and Go's fuzz tests.
+# Runs every fuzzer for FUZZTIME seconds: libFuzzer harnesses of the data plane, from the seeds in fuzz/corpus/NAME (made by
+# fuzz/seed), and Go's fuzz tests. What libFuzzer finds on the way is kept in build/fuzz/corpus/NAME, what it finds wrong in
+# build/fuzz/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${FUZZTIME:-60}
@@ -11,9 +13,10 @@ ninja --quiet -C $dir
 for harness in "$dir"/dataplane/*-fuzz; do
     name=$(basename "$harness" -fuzz)
     corpus=build/fuzz/corpus/$name
-    mkdir -p "$corpus" "fuzz/corpus/$name"
+    mkdir -p "$corpus"
     echo "== $name, $seconds s"
-    "$harness" -max_total_time="$seconds" -print_final_stats=1 -timeout=10 "$corpus" "fuzz/corpus/$name"
+    "$harness" -max_total_time="$seconds" -print_final_stats=1 -timeout=10 -artifact_prefix="$dir/" \
+        "$corpus" "fuzz/corpus/$name"
 done
 while IFS=: read -r file name; do
     echo "== $name in $(dirname "$file"), $seconds s"

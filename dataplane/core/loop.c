@@ -191,14 +191,33 @@ static bool run_polls(void)
 	return more;
 }
 
-void loop_run(void)
+static int run_events(int timeout)
 {
 	struct epoll_event ev[FD_EVENTS];
+	int n = epoll_wait(epfd, ev, FD_EVENTS, timeout);
 
+	__atomic_store_n(&asleep, 0, __ATOMIC_RELAXED);
+	for (int i = 0; i < n; i++) {
+		int fd = ev[i].data.fd;
+
+		if (fd < n_fds && fds[fd].fn != NULL)
+			fds[fd].fn(fd, ev[i].events, fds[fd].arg);
+	}
+	return n;
+}
+
+bool loop_once(void)
+{
+	bool more = run_polls();
+
+	return run_events(0) > 0 || more;
+}
+
+void loop_run(void)
+{
 	while (!stopping) {
 		int timeout = run_ticks();
 		bool more = run_polls();
-		int n;
 
 		if (!more) {
 			/* A worker that enqueues after this sees asleep; one before it is seen by
@@ -207,14 +226,7 @@ void loop_run(void)
 			__atomic_thread_fence(__ATOMIC_SEQ_CST);
 			more = run_polls();
 		}
-		n = epoll_wait(epfd, ev, FD_EVENTS, more || stopping ? 0 : timeout);
-		__atomic_store_n(&asleep, 0, __ATOMIC_RELAXED);
-		for (int i = 0; i < n; i++) {
-			int fd = ev[i].data.fd;
-
-			if (fd < n_fds && fds[fd].fn != NULL)
-				fds[fd].fn(fd, ev[i].events, fds[fd].arg);
-		}
+		run_events(more || stopping ? 0 : timeout);
 	}
 }
 

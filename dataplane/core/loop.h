@@ -33,6 +33,9 @@ uint64_t now_wall_ns(void);
 int loop_init(void);
 /* Until loop_stop(), which may be called from a signal handler. */
 void loop_run(void);
+/* For tests: handles what waits now, but for the ticks, without sleeping. True if there may be
+ * more. */
+bool loop_once(void);
 void loop_stop(void);
 /* Wakes the loop from another thread if it sleeps. */
 void loop_kick(void);

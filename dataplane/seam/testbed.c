@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <arpa/inet.h>
+
 #include <rte_common.h>
 #include <rte_eal.h>
 #include <rte_launch.h>
@@ -86,6 +88,14 @@ void testbed_start(const char *name, const char *socket, int run_worker)
 		must(rte_eal_remote_launch(worker_main, workers[0], workers[0]->lcore) == 0,
 		     "rte_eal_remote_launch");
 	}
+}
+
+struct ip_addr testbed_ip(const char *text)
+{
+	struct ip_addr a = {.len = strchr(text, ':') != NULL ? 16 : 4};
+
+	must(inet_pton(a.len == 16 ? AF_INET6 : AF_INET, text, a.b) == 1, text);
+	return a;
 }
 
 void testbed_clear(void)

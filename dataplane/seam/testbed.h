@@ -4,9 +4,13 @@
 #ifndef MILLRACE_SEAM_TESTBED_H
 #define MILLRACE_SEAM_TESTBED_H
 
+#include "../core/addr.h"
+
 /* Ends the process if it cannot start. socket may be NULL. With run_worker a worker forwards on a
  * thread of its own. */
 void testbed_start(const char *name, const char *socket, int run_worker);
+/* An address of either family; ends the process if it is none. */
+struct ip_addr testbed_ip(const char *text);
 /* Deletes everything clients made, and forgets the owners. */
 void testbed_clear(void);
 void testbed_stop(void);

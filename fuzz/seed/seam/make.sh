@@ -17,8 +17,10 @@ for text in "$here"/*.txtpb; do
 		protoc --proto_path="$root/api/proto/dataplane/v1" --encode=millrace.dataplane.v1.Request \
 			dataplane.proto <"$part" >"$tmp/frame"
 		len=$(wc -c <"$tmp/frame")
-		printf "\\$(printf %03o $((len >> 24 & 255)))\\$(printf %03o $((len >> 16 & 255)))" >>"$out"
-		printf "\\$(printf %03o $((len >> 8 & 255)))\\$(printf %03o $((len & 255)))" >>"$out"
-		cat "$tmp/frame" >>"$out"
+		{
+			printf '%b' "$(printf '\\0%03o\\0%03o\\0%03o\\0%03o' $((len >> 24 & 255)) $((len >> 16 & 255)) \
+				$((len >> 8 & 255)) $((len & 255)))"
+			cat "$tmp/frame"
+		} >>"$out"
 	done
 done
