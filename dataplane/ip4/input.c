@@ -135,8 +135,11 @@ static uint16_t ip4_input(struct rte_graph *graph, struct rte_node *node, void *
 			}
 			edge[i] = validate(p[i], meta, flags);
 			odd |= edge[i] | (meta->vrf ^ vrf);
-			dst[i] = rte_be_to_cpu_32(
-				rte_pktmbuf_mtod(p[i], struct rte_ipv4_hdr *)->dst_addr);
+			/* Only what is looked up is known to have a whole header. */
+			dst[i] = 0;
+			if (likely(edge[i] == LOOKUP))
+				dst[i] = rte_be_to_cpu_32(
+					rte_pktmbuf_mtod(p[i], struct rte_ipv4_hdr *)->dst_addr);
 		}
 		if (likely(odd == 0)) {
 			ip4_lookup_vec(p, dst, edge, part, vrf);
@@ -191,11 +194,12 @@ enum {
  * all). */
 static bool path_back(uint32_t gid, const struct iface *i)
 {
-	const union group g = {.u64 = __atomic_load_n(&groups[gid].u64, __ATOMIC_RELAXED)};
-	const uint32_t *b = group_buckets[gid];
+	const union group g = {.u64 = __atomic_load_n(&groups[gid].u64, __ATOMIC_ACQUIRE)};
+	const uint32_t *b =
+		g.mask != 0 ? __atomic_load_n(&group_buckets[gid], __ATOMIC_CONSUME) : NULL;
 
 	for (uint32_t k = 0; k <= g.mask; k++) {
-		const struct nexthop *nh = &nexthops[g.mask == 0 ? g.nh : b[k]];
+		const struct nexthop *nh = &nexthops[b == NULL ? g.nh : b[k]];
 
 		if (nh->action != NH_REWRITE && nh->action != NH_GLEAN &&
 		    nh->action != NH_UNRESOLVED)

@@ -186,7 +186,7 @@ static bool path_back(uint16_t vrf, const uint8_t *src, const struct iface *i)
 	if (fib == NULL || rte_fib6_lookup_bulk(fib, (void *)(uintptr_t)src, &gid, 1) != 0 ||
 	    gid == 0)
 		return false;
-	g.u64 = __atomic_load_n(&groups[gid].u64, __ATOMIC_RELAXED);
+	g.u64 = __atomic_load_n(&groups[gid].u64, __ATOMIC_ACQUIRE);
 	b = g.mask != 0 ? __atomic_load_n(&group_buckets[gid], __ATOMIC_CONSUME) : NULL;
 	for (uint32_t k = 0; k <= g.mask; k++) {
 		const struct nexthop *nh = &nexthops[b == NULL ? g.nh : b[k]];
