@@ -257,16 +257,29 @@ static uint32_t member_nh(const struct group_obj *o, unsigned int i)
 	return nh_obj_find(o->member[i].nh_id)->nh;
 }
 
+/* Buckets that are not to be used any more, but may be by a worker that has just read the mask. */
+struct retired {
+	uint32_t gid;
+	uint32_t *buckets;
+};
+
+static struct retired publish_direct(uint32_t gid, uint32_t nh)
+{
+	publish(gid, nh, 0);
+	return (struct retired){.gid = gid, .buckets = group_buckets[gid]};
+}
+
 /* Writes what the workers see, by the members' state now. Returns the buckets that were replaced,
  * to be freed after a grace period. */
-static uint32_t *group_write(uint32_t gid)
+static struct retired group_write(uint32_t gid)
 {
 	struct group_ctl *c = &ctl[gid];
 	struct group_obj *o = c->obj;
 	uint32_t nh[GROUP_MEMBERS_MAX];
 	uint8_t live[GROUP_MEMBERS_MAX];
 	unsigned int n_live = 0, k = 0;
-	uint32_t *old, *b;
+	struct retired old;
+	uint32_t *b;
 	int best = 0;
 
 	for (unsigned int i = 0; i < o->n; i++) {
@@ -279,20 +292,12 @@ static uint32_t *group_write(uint32_t gid)
 		if (usability(nh[i]) == best && best > 0)
 			live[n_live++] = (uint8_t)i;
 	}
-	if (n_live == 0 || n_live == 1) {
-		publish(gid, n_live == 1 ? nh[live[0]] : nh_down, 0);
-		old = group_buckets[gid];
-		group_buckets[gid] = NULL;
-		return old;
-	}
+	if (n_live == 0 || n_live == 1)
+		return publish_direct(gid, n_live == 1 ? nh[live[0]] : nh_down);
 	b = rte_malloc("buckets", c->n_buckets * sizeof(*b), RTE_CACHE_LINE_SIZE);
-	if (b == NULL) {
-		/* Degraded but forwarding: all on the first live member. */
-		publish(gid, nh[live[0]], 0);
-		old = group_buckets[gid];
-		group_buckets[gid] = NULL;
-		return old;
-	}
+	/* Degraded but forwarding: all on the first live member. */
+	if (b == NULL)
+		return publish_direct(gid, nh[live[0]]);
 	for (uint16_t i = 0; i < c->n_buckets; i++) {
 		uint32_t of = nh[c->base[i]];
 
@@ -300,30 +305,39 @@ static uint32_t *group_write(uint32_t gid)
 			of = nh[live[k++ % n_live]];
 		b[i] = of;
 	}
-	old = group_buckets[gid];
+	/* A worker with the mask of more buckets must not find fewer. */
+	if (groups[gid].mask >= c->n_buckets) {
+		publish(gid, 0, (uint16_t)(c->n_buckets - 1));
+		if (dp_rcu != NULL)
+			dp_rcu_synchronize();
+	}
+	old = (struct retired){.gid = gid, .buckets = group_buckets[gid]};
 	__atomic_store_n(&group_buckets[gid], b, __ATOMIC_RELEASE);
 	publish(gid, 0, (uint16_t)(c->n_buckets - 1));
 	return old;
 }
 
-static void grace_free(uint32_t **p, unsigned int n)
+static void grace_free(const struct retired *r, unsigned int n)
 {
 	bool any = false;
 
 	for (unsigned int i = 0; i < n; i++)
-		any |= p[i] != NULL;
+		any |= r[i].buckets != NULL;
 	if (!any)
 		return;
 	if (dp_rcu != NULL)
 		dp_rcu_synchronize();
-	for (unsigned int i = 0; i < n; i++)
-		rte_free(p[i]);
+	for (unsigned int i = 0; i < n; i++) {
+		if (group_buckets[r[i].gid] == r[i].buckets)
+			group_buckets[r[i].gid] = NULL;
+		rte_free(r[i].buckets);
+	}
 }
 
 void group_nexthop_changed(uint32_t nh)
 {
 	struct membership *m;
-	uint32_t *old[256];
+	struct retired old[256];
 	unsigned int n = 0;
 
 	if (member_of == NULL)
@@ -428,7 +442,7 @@ int group_obj_set(const struct group_obj *want, struct dp_error *err)
 	uint8_t *base = NULL;
 	struct group_ctl *c;
 	uint16_t n_buckets;
-	uint32_t *old;
+	struct retired old;
 	uint32_t gid;
 
 	if (check_members(want, err) < 0)

@@ -34,7 +34,8 @@ extern uint32_t groups_max;
 /* Group 0 is "no route". */
 static __rte_always_inline uint32_t group_select(uint32_t gid, uint32_t hash)
 {
-	const union group g = {.u64 = __atomic_load_n(&groups[gid].u64, __ATOMIC_RELAXED)};
+	/* Acquire: buckets as many as the mask says are there when the mask is. */
+	const union group g = {.u64 = __atomic_load_n(&groups[gid].u64, __ATOMIC_ACQUIRE)};
 
 	if (likely(g.mask == 0))
 		return g.nh;
