@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_version.h>
+
 #include "../seam/seam.h"
 
 /* One table is the source of the parser and of --help. */
@@ -51,8 +53,9 @@ static const struct opt opts[] = {
 	{"ip4-tbl8", OPT_UINT, "N",
 	 "DIR-24-8 second-level tables of 1 KiB (a sixteenth of the routes)", AT(fib.ip4_tbl8), 16,
 	 4194304},
-	{"ip6-tbl8", OPT_UINT, "N", "trie tables of 1 KiB (half the routes)", AT(fib.ip6_tbl8), 16,
-	 4194304},
+	{"ip6-tbl8", OPT_UINT, "N",
+	 "trie tables of 1 KiB; a route holds up to 3 per /48 it is in (5/2 of the routes)",
+	 AT(fib.ip6_tbl8), 16, 41943040},
 	{"next-hops", OPT_UINT, "N", "next hops and neighbours (131072)", AT(next_hops), 1024,
 	 1048576},
 	{"groups", OPT_UINT, "N", "next-hop groups (262144)", AT(groups), 1024, 1048576},
@@ -186,7 +189,7 @@ void options_parse(int argc, char **argv, struct options *o)
 			usage(stdout);
 			exit(0);
 		case OPT_VERSION:
-			printf("vnf-dataplane %s\n", dp_version);
+			printf("vnf-dataplane %s, %s\n", dp_version, rte_version());
 			exit(0);
 		}
 	}
@@ -201,5 +204,5 @@ void options_parse(int argc, char **argv, struct options *o)
 	if (o->fib.ip4_tbl8 == 0)
 		o->fib.ip4_tbl8 = RTE_MAX(4096u, o->fib.ip4_routes / 16);
 	if (o->fib.ip6_tbl8 == 0)
-		o->fib.ip6_tbl8 = RTE_MAX(8192u, o->fib.ip6_routes / 2);
+		o->fib.ip6_tbl8 = RTE_MAX(8192u, fib_ip6_tbl8(o->fib.ip6_routes));
 }

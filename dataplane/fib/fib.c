@@ -35,7 +35,11 @@ struct table {
 	uint16_t vrf;
 	bool v6;
 	uint32_t routes, routes_max;
+	/* Second-level tables the routes need: one per byte boundary from /24 on behind which there
+	 * is a longer prefix (IPv4 has only the one at /24). DPDK never uses more. */
 	uint32_t tbl8_used, tbl8_max;
+	/* DPDK's own count of them, see forget_reserved(). */
+	uint32_t *reserved;
 	union {
 		struct rte_fib *fib4;
 		struct rte_fib6 *fib6;
@@ -110,8 +114,35 @@ static node_t node_next(const struct table *t, node_t last)
 	return rte_rib_get_nxt(t->rib4, 0, 0, last, RTE_RIB_GET_NXT_ALL);
 }
 
+/*
+ * DPDK counts second-level tables before it takes them, and refuses a route when there are not
+ * enough. Up to 26.07 the count drifts: it adds at one moment and takes off at another, by what the
+ * neighbourhood of the prefix then is, and a route with its parent's next hop is only taken off.
+ * Some time of routes coming and going, and it refuses all. So it is kept at 0, and the counting is
+ * done here, by what is in the RIB.
+ */
+static void forget_reserved(const struct table *t)
+{
+	if (t->reserved != NULL)
+		*t->reserved = 0;
+}
+
+/* Where DPDK's table, made for n second-level ones, counts them: behind their number. NULL if it
+ * looks otherwise than in the versions known. */
+static uint32_t *find_reserved(void *dp, uint32_t n)
+{
+	uint32_t *p = dp;
+
+	if (p != NULL && p[0] >= n && p[0] < n + 64 && p[1] == 0)
+		return &p[1];
+	LOG_WARN("this DPDK counts second-level tables in a way of its own: it may refuse routes "
+		 "too early");
+	return NULL;
+}
+
 static int table_add(const struct table *t, const struct ip_addr *p, uint8_t plen, uint32_t group)
 {
+	forget_reserved(t);
 	if (t->v6)
 		return rte_fib6_add(t->fib6, p->b, plen, group);
 	return rte_fib_add(t->fib4, host4(p), plen, group);
@@ -130,12 +161,27 @@ static void table_delete(const struct table *t, const struct ip_addr *p, uint8_t
 	}
 }
 
-/* True if the /24 around p holds no prefix longer than 24 bits: DIR-24-8 then has no second-level
- * table for it. */
-static bool tbl8_unused(const struct table *t, const struct ip_addr *p)
+/* True if there is a prefix longer than plen within p's first plen bits. */
+static bool has_longer(const struct table *t, const struct ip_addr *p, uint8_t plen)
 {
-	return rte_rib_get_nxt(t->rib4, host4(p) & 0xffffff00, 24, NULL, RTE_RIB_GET_NXT_COVER) ==
-	       NULL;
+	uint8_t b[16] = {0};
+
+	if (!t->v6)
+		return rte_rib_get_nxt(t->rib4, host4(p) & (UINT32_MAX << (32 - plen)), plen, NULL,
+				       RTE_RIB_GET_NXT_COVER) != NULL;
+	memcpy(b, p->b, plen / 8);
+	return rte_rib6_get_nxt(t->rib6, b, plen, NULL, RTE_RIB6_GET_NXT_COVER) != NULL;
+}
+
+/* How many second-level tables a prefix that is not in the table needs, or needed, alone. */
+static uint32_t tbl8_alone(const struct table *t, const struct ip_addr *p, uint8_t plen)
+{
+	uint32_t n = 0;
+
+	/* What is behind one boundary is behind those before it. */
+	for (int at = (plen - 1) / 8 * 8; at >= 24 && !has_longer(t, p, (uint8_t)at); at -= 8)
+		n++;
+	return n;
 }
 
 /* Which of a prefix's two routes is in force. */
@@ -157,8 +203,8 @@ static int refuse_full(const struct table *t, int rc, struct dp_error *err)
 	if (rc == -ENOSPC)
 		return dp_fail(err, DP_TABLE_FULL, "prefix",
 			       "no second-level table is left for prefixes longer than 24 bits: "
-			       "all %u are used",
-			       t->tbl8_max);
+			       "%u of %u are used",
+			       t->tbl8_used, t->tbl8_max);
 	return dp_fail(err, DP_TABLE_FULL, "prefix",
 		       "network instance %s holds its %u IPv%c routes", v->name, t->routes_max,
 		       t->v6 ? '6' : '4');
@@ -169,12 +215,13 @@ static int put(struct table *t, const struct ip_addr *p, uint8_t plen, const str
 	       struct dp_error *err)
 {
 	node_t n = node_exact(t, p, plen);
-	bool fresh_tbl8;
+	uint32_t tbl8 = n == NULL ? tbl8_alone(t, p, plen) : 0;
 	int rc;
 
 	if (n == NULL && t->routes >= t->routes_max)
 		return refuse_full(t, 0, err);
-	fresh_tbl8 = n == NULL && !t->v6 && plen > 24 && tbl8_unused(t, p);
+	if (t->tbl8_used + tbl8 > t->tbl8_max)
+		return refuse_full(t, -ENOSPC, err);
 	rc = table_add(t, p, plen, effective(e));
 	if (rc != 0) {
 		if (rc == -ENOSPC || rc == -ENOMEM)
@@ -185,7 +232,7 @@ static int put(struct table *t, const struct ip_addr *p, uint8_t plen, const str
 	if (n == NULL) {
 		n = node_exact(t, p, plen);
 		t->routes++;
-		t->tbl8_used += fresh_tbl8;
+		t->tbl8_used += tbl8;
 	}
 	*node_ext(t, n) = *e;
 	return 0;
@@ -195,8 +242,7 @@ static void take(struct table *t, const struct ip_addr *p, uint8_t plen)
 {
 	table_delete(t, p, plen);
 	t->routes--;
-	if (!t->v6 && plen > 24 && tbl8_unused(t, p))
-		t->tbl8_used--;
+	t->tbl8_used -= tbl8_alone(t, p, plen);
 }
 
 static struct table *need_table(uint16_t vrf, const struct ip_addr *p, struct dp_error *err)
@@ -500,6 +546,7 @@ static int create4(struct table *t, const char *name, uint32_t routes, uint32_t 
 	/* Wide lookups where CPU and EAL (--force-max-simd-bitwidth) allow them. */
 	rte_fib_select_lookup(t->fib4, RTE_FIB_LOOKUP_DEFAULT);
 	t->rib4 = rte_fib_get_rib(t->fib4);
+	t->reserved = find_reserved(rte_fib_get_dp(t->fib4), tbl8);
 	return 0;
 }
 
@@ -521,6 +568,7 @@ static int create6(struct table *t, const char *name, uint32_t routes, uint32_t 
 			       rte_strerror(rte_errno));
 	rte_fib6_select_lookup(t->fib6, RTE_FIB6_LOOKUP_DEFAULT);
 	t->rib6 = rte_fib6_get_rib(t->fib6);
+	t->reserved = find_reserved(rte_fib6_get_dp(t->fib6), tbl8);
 	return 0;
 }
 

@@ -23,6 +23,13 @@ struct fib_sizes {
 	uint32_t ip4_tbl8, ip6_tbl8;
 };
 
+/* Trie tables that a table of so many IPv6 routes should have: rte_fib6 sets aside up to three for
+ * each /48 that holds a route, and half of that again is for longer ones. */
+static inline uint32_t fib_ip6_tbl8(uint32_t routes)
+{
+	return (uint32_t)((uint64_t)routes * 5 / 2);
+}
+
 /* The same numbers as millrace.dataplane.v1.RouteOrigin. */
 enum route_origin {
 	ROUTE_CLIENT = 1,
@@ -47,7 +54,7 @@ struct route_info {
 
 struct fib_usage {
 	uint32_t routes, routes_max;
-	/* Second-level tables; for IPv6 DPDK does not tell how many are used: 0. */
+	/* Second-level tables. */
 	uint32_t tbl8_used, tbl8_max;
 };
 
@@ -67,7 +74,8 @@ void fib_own_delete(uint16_t vrf, const struct ip_addr *prefix, uint8_t plen,
 uint32_t fib_lookup(uint16_t vrf, const struct ip_addr *dst);
 /* The route that matches, with its prefix. False if there is none. */
 bool fib_lookup_route(uint16_t vrf, const struct ip_addr *dst, struct route_info *out);
-/* The route that would match if there were none for exactly dst (a host route). False if there is none. */
+/* The route that would match if there were none for exactly dst (a host route). False if there is
+ * none. */
 bool fib_lookup_covering(uint16_t vrf, const struct ip_addr *dst, struct route_info *out);
 
 /*

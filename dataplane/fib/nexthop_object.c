@@ -137,6 +137,7 @@ int nh_obj_set(const struct nh_obj *want, struct dp_error *err)
 	struct nh_obj fresh = *want;
 	int pos;
 
+	fresh.refs = 0;
 	if (o != NULL) {
 		if (o->owner.owner != want->owner.owner)
 			return dp_fail(err, DP_PERMISSION, "id",
@@ -154,7 +155,6 @@ int nh_obj_set(const struct nh_obj *want, struct dp_error *err)
 		o->owner = want->owner;
 		return 0;
 	}
-	fresh.refs = 0;
 	if (target_hold(&fresh, err) < 0)
 		return -1;
 	pos = rte_hash_add_key(by_id, &want->id);

@@ -88,7 +88,7 @@ int vrf_set(const char *name, uint32_t ip4_routes, uint32_t ip6_routes, struct o
 		return 0;
 	}
 	sizes.ip4_tbl8 = RTE_MAX(1024u, sizes.ip4_routes / 8);
-	sizes.ip6_tbl8 = RTE_MAX(4096u, sizes.ip6_routes);
+	sizes.ip6_tbl8 = RTE_MAX(4096u, fib_ip6_tbl8(sizes.ip6_routes));
 	for (uint16_t id = 1; id < VRF_MAX; id++)
 		if (vrfs[id] == NULL)
 			return vrf_create(id, name, &sizes, owner, err) != NULL ? 0 : -1;
