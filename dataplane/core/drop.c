@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "node.h"
+#include "worker.h"
 
 static struct drop_reason *reasons;
 static struct drop_counter *counters;
@@ -42,8 +43,15 @@ const struct drop_counter *drop_counter_first(void)
 
 uint16_t drop_process(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
+	struct iface_stats *s = worker_self->iface_stats;
+
 	(void)graph;
 	(void)node;
+	for (uint16_t i = 0; i < n; i++) {
+		const struct mb_meta *meta = mb_meta(objs[i]);
+
+		s[meta->iface].rx_discards += !(meta->flags & MB_HOST);
+	}
 	rte_pktmbuf_free_bulk((struct rte_mbuf **)objs, n);
 	return n;
 }

@@ -302,6 +302,7 @@ void worker_iface_stats(uint16_t iface, struct iface_stats *sum)
 		sum->rx_octets += s->rx_octets;
 		sum->rx_multicast += s->rx_multicast;
 		sum->rx_broadcast += s->rx_broadcast;
+		sum->rx_discards += s->rx_discards;
 		sum->tx_packets += s->tx_packets;
 		sum->tx_octets += s->tx_octets;
 		sum->tx_discards += s->tx_discards;

@@ -40,6 +40,8 @@ struct iface_stats {
 	uint64_t rx_octets;
 	uint64_t rx_multicast;
 	uint64_t rx_broadcast;
+	/* Of those received, what a drop node took; not what a full transmit queue did. */
+	uint64_t rx_discards;
 	uint64_t tx_packets;
 	uint64_t tx_octets;
 	uint64_t tx_discards;

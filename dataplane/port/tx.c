@@ -45,6 +45,9 @@ static void send_run(struct rte_graph *graph, struct rte_node *node, struct work
 		sent += rte_eth_tx_burst(port, w->txq[port], &pkts[sent], n - sent);
 	if (unlikely(sent < n)) {
 		w->iface_stats[p->iface].tx_discards += n - sent;
+		/* Counted where they were to leave, so not where they came in. */
+		for (uint16_t i = sent; i < n; i++)
+			mb_meta(pkts[i])->iface = IFACE_NONE;
 		rte_node_enqueue(graph, node, EDGE_FULL, (void **)&pkts[sent], n - sent);
 	}
 }

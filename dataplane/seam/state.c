@@ -150,6 +150,7 @@ void state_counters(PB(InterfaceCounters) *m, const struct iface *i)
 	m->rx_unicast = m->rx_packets > multi ? m->rx_packets - multi : 0;
 	m->tx_packets = since(s.tx_packets, base->tx_packets);
 	m->tx_octets = since(s.tx_octets, base->tx_octets);
+	m->rx_discards = since(s.rx_discards, base->rx_discards);
 	m->tx_discards = since(s.tx_discards, base->tx_discards);
 	m->punted = since(s.punted, base->punted);
 	if (i->kind != IFACE_PORT || i->port >= RTE_MAX_ETHPORTS || ports[i->port] == NULL ||
