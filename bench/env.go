@@ -248,9 +248,9 @@ func readInt(path string) (int, error) {
 // machine is what the figures depend on.
 type machine struct {
 	date, cpu, kernel, version, load string
-	cpus                                   int
-	runs                                   int
-	window                                 time.Duration
+	cpus                             int
+	runs                             int
+	window                           time.Duration
 }
 
 func readMachine(e *env) machine {
