@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -33,29 +34,52 @@ func (l *Lab) FRR(ns *NS, config string) (*FRR, error) {
 		return nil, err
 	}
 	for _, d := range []string{"zebra", "staticd", "bgpd"} {
-		args := []string{"-f", conf, "-i", filepath.Join(f.dir, d+".pid"), "-z", filepath.Join(f.dir, "zserv.api"),
-			"--vty_socket", f.dir, "--log", "stdout", "-u", "frr", "-g", "frr"}
-		if d == "bgpd" {
-			args = append(args, "-n", "-S")
-		}
-		p, err := ns.Start("/usr/lib/frr/"+d, args...)
-		if err != nil {
-			return nil, err
-		}
-		f.procs = append(f.procs, p)
-		// The others connect to zebra's socket.
-		err = Eventually(10*time.Second, func() error {
-			if !p.Running() {
-				return fmt.Errorf("%s ended:\n%s", d, p.Output())
-			}
-			_, err := os.Stat(filepath.Join(f.dir, d+".vty"))
-			return err
-		})
-		if err != nil {
+		if err := f.start(d); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
+}
+
+func (f *FRR) start(daemon string) error {
+	args := []string{"-f", filepath.Join(f.dir, "frr.conf"), "-i", filepath.Join(f.dir, daemon+".pid"), "-z", filepath.Join(f.dir, "zserv.api"),
+		"--vty_socket", f.dir, "--log", "stdout", "-u", "frr", "-g", "frr"}
+	if daemon == "bgpd" {
+		args = append(args, "-n", "-S")
+	}
+	p, err := f.ns.Start("/usr/lib/frr/"+daemon, args...)
+	if err != nil {
+		return err
+	}
+	f.procs = append(f.procs, p)
+	// The others connect to zebra's socket.
+	return Eventually(10*time.Second, func() error {
+		if !p.Running() {
+			return fmt.Errorf("%s ended:\n%s", daemon, p.Output())
+		}
+		_, err := os.Stat(filepath.Join(f.dir, daemon+".vty"))
+		return err
+	})
+}
+
+// KillBGP kills bgpd with SIGKILL.
+func (f *FRR) KillBGP() error {
+	p := f.procs[len(f.procs)-1]
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(f.dir, "bgpd.vty")); err != nil {
+		return err
+	}
+	return p.Wait(5 * time.Second)
+}
+
+// StartBGP starts bgpd after KillBGP, with another configuration.
+func (f *FRR) StartBGP(config string) error {
+	if err := os.WriteFile(filepath.Join(f.dir, "frr.conf"), []byte(config), 0o644); err != nil {
+		return err
+	}
+	return f.start("bgpd")
 }
 
 // VTY runs commands in vtysh.
@@ -92,18 +116,38 @@ func (l *Lab) BIRD(ns *NS, config string) (*BIRD, error) {
 	if err := os.WriteFile(b.conf, []byte(config), 0o644); err != nil {
 		return nil, err
 	}
-	p, err := ns.Start("bird", "-f", "-c", b.conf, "-s", b.sock)
+	return b, b.start()
+}
+
+func (b *BIRD) start(options ...string) error {
+	p, err := b.ns.Start("bird", append([]string{"-f", "-c", b.conf, "-s", b.sock}, options...)...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.Proc = p
-	return b, Eventually(20*time.Second, func() error {
+	return Eventually(20*time.Second, func() error {
 		if !p.Running() {
 			return fmt.Errorf("bird ended:\n%s", p.Output())
 		}
 		_, err := b.Ctl("show", "status")
 		return err
 	})
+}
+
+// Kill kills it with SIGKILL.
+func (b *BIRD) Kill() error {
+	if err := b.Proc.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	return b.Proc.Wait(5 * time.Second)
+}
+
+// Recover starts it after Kill, with another configuration, as one that restarts gracefully.
+func (b *BIRD) Recover(config string) error {
+	if err := os.WriteFile(b.conf, []byte(config), 0o644); err != nil {
+		return err
+	}
+	return b.start("-R")
 }
 
 // Ctl runs birdc.
