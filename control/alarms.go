@@ -18,10 +18,12 @@ type alarms struct {
 
 	mu  sync.Mutex
 	set map[string]grpcserver.Alarm
+	// until is when an alarm ends that is not raised again.
+	until map[string]time.Time
 }
 
 func newAlarms(log *slog.Logger) *alarms {
-	return &alarms{log: log, now: time.Now, set: map[string]grpcserver.Alarm{}}
+	return &alarms{log: log, now: time.Now, set: map[string]grpcserver.Alarm{}, until: map[string]time.Time{}}
 }
 
 // raise sets an alarm, or changes its text.
@@ -41,11 +43,36 @@ func (a *alarms) raise(id string, sev grpcserver.Severity, resource, text string
 	a.log.Warn("alarm", "id", id, "resource", resource, "text", text)
 }
 
+// raiseFor raises an alarm about something of which only the beginning is told, again and again while it lasts. It ends when it was
+// not raised for so long.
+func (a *alarms) raiseFor(d time.Duration, id string, sev grpcserver.Severity, resource, text string) {
+	a.raise(id, sev, resource, text)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.until[id] = a.now().Add(d)
+}
+
+// expire ends the alarms of raiseFor whose time is over.
+func (a *alarms) expire() {
+	a.mu.Lock()
+	var gone []string
+	for id, t := range a.until {
+		if a.now().After(t) {
+			gone = append(gone, id)
+		}
+	}
+	a.mu.Unlock()
+	for _, id := range gone {
+		a.clear(id)
+	}
+}
+
 // clear ends an alarm, if it is there.
 func (a *alarms) clear(id string) {
 	a.mu.Lock()
 	_, ok := a.set[id]
 	delete(a.set, id)
+	delete(a.until, id)
 	a.mu.Unlock()
 	if ok {
 		a.log.Info("alarm ended", "id", id)

@@ -18,6 +18,9 @@ import (
 
 const dataplaneAlarm = "dataplane"
 
+// How long a table counts as full after it last refused something: what was refused is tried again at least once a minute.
+const tableFullPatience = 2 * time.Minute
+
 // onSession runs for each connection to the data plane: it writes everything, and then follows the events.
 func (c *Controller) onSession(ctx context.Context, s client.Session) {
 	c.restart.session(s)
@@ -95,6 +98,7 @@ func (c *Controller) retry(ctx context.Context) {
 			return
 		case <-t.C:
 		}
+		c.alarms.expire()
 		if err := c.retryOnce(ctx); err != nil && ctx.Err() == nil {
 			c.log.Debug("retry", "error", err)
 		}
@@ -157,7 +161,7 @@ func (c *Controller) event(ctx context.Context, e *pb.Event) {
 		c.addressEvent(e.Address)
 	case *pb.Event_TableFull:
 		t := e.TableFull
-		c.alarms.raise(fmt.Sprintf("table-full %s %s", t.GetTable(), t.GetVrf()), grpcserver.Critical, "table "+t.GetTable(),
+		c.alarms.raiseFor(tableFullPatience, fmt.Sprintf("table-full %s %s", t.GetTable(), t.GetVrf()), grpcserver.Critical, "table "+t.GetTable(),
 			fmt.Sprintf("the table %s of %s is full: %d entries", t.GetTable(), t.GetVrf(), t.GetCapacity()))
 	case *pb.Event_NextHop:
 		c.log.Info("next hop", "id", e.NextHop.GetId(), "up", e.NextHop.GetUp(), "reason", e.NextHop.GetReason())
