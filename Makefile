@@ -52,7 +52,7 @@ dataplane: deps-build
 
 go: deps-build
 	@mkdir -p $(BIN)
-	go build -ldflags '$(GO_LDFLAGS)' -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 go build -ldflags '$(GO_LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 generate: deps-build ## the Go of the .proto files
 	mk/generate.sh
