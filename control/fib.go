@@ -36,7 +36,7 @@ func (c *Controller) fibAlarm(a fib.Alarm) {
 		c.alarms.clear(id)
 	case a.Kind == fib.AlarmDisconnected: // told by the connection itself
 	default:
-		c.alarms.raise(id, grpcserver.Critical, "fib", fmt.Sprintf("%d routes are not in the data plane: %s", a.Count, a.Detail))
+		c.alarms.raise(id, grpcserver.Critical, "fib", fmt.Sprintf("routes are not in the data plane, which refuses them: %s", a.Detail))
 	}
 }
 

@@ -102,7 +102,7 @@ func routeOut(ri rib.RouteInfo, n int) *vnfv1.Route {
 	}
 	o.Best, o.FibState = true, fibStates[ri.FIB]
 	if ri.FIB == rib.FIBFailed {
-		o.FibError = fib.Code(ri.FIBCode).String()
+		o.FibError = strings.ToLower(strings.ReplaceAll(fib.Code(ri.FIBCode).String(), "_", " "))
 	}
 	for _, m := range ri.Resolved {
 		o.ResolvedNextHops = append(o.ResolvedNextHops, memberOut(ri.VRF, m))
@@ -125,7 +125,11 @@ func explanationOut(table RIB, x rib.Explanation) *vnfv1.LookupRouteResponse {
 	resp.Explanation = append(resp.Explanation, x.Verdict)
 	if first.Found {
 		resp.Explanation = append(resp.Explanation, fmt.Sprintf("%s was chosen for %s: %s", first.Best.Route.Source, first.Prefix, first.Why))
-		resp.Explanation = append(resp.Explanation, fmt.Sprintf("in the data plane: %s", x.FIB))
+		state := fmt.Sprintf("in the data plane: %s", x.FIB)
+		if e := resp.GetRoute().GetFibError(); e != "" {
+			state += ", " + e
+		}
+		resp.Explanation = append(resp.Explanation, state)
 	}
 	for _, s := range first.Skipped {
 		resp.Explanation = append(resp.Explanation, fmt.Sprintf("%s was passed over: %s", s.Prefix, s.Reason))
