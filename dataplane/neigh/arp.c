@@ -70,7 +70,8 @@ void arp_announce(struct iface *i, uint32_t addr_be)
 }
 
 /* What is known of the sender is brought up to date by any packet of its. */
-static void update(struct neigh_ent *e, const struct rte_ether_addr *sha, bool reply_to_us)
+static void update(struct neigh_ent *e, const struct rte_ether_addr *sha, bool reply_to_us,
+		   bool announced)
 {
 	const struct neigh *n = &e->n;
 
@@ -80,8 +81,9 @@ static void update(struct neigh_ent *e, const struct rte_ether_addr *sha, bool r
 		return;
 	}
 	/* Two hosts with one address, or one host that answers on two links: not from one to the
-	 * other with each packet. */
-	if (n->nud == NUD_REACHABLE && neigh_now() - n->confirmed_ns < ARP_LOCK_NS)
+	 * other with each packet. An announcement is believed at once: an address that moves to
+	 * another host is often announced only once. */
+	if (n->nud == NUD_REACHABLE && !announced && neigh_now() - n->confirmed_ns < ARP_LOCK_NS)
 		return;
 	neigh_set_mac(e, sha, NUD_STALE);
 }
@@ -118,7 +120,7 @@ void arp_input(struct iface *i, const uint8_t *data, uint32_t len)
 	if (!probe) {
 		e = neigh_table_find(i, &spa);
 		if (e != NULL)
-			update(e, sha, !request && for_us);
+			update(e, sha, !request && for_us, ip_addr_eq(&spa, &tpa));
 		else if (request && for_us && neigh_on_link(i, &spa))
 			neigh_learn(i, &spa, sha);
 	}
