@@ -214,9 +214,11 @@ func (c *Controller) addressEvent(a *pb.AddressState) {
 		return
 	}
 	id := fmt.Sprintf("dad %s %s", a.GetInterface(), p.Addr())
-	if a.GetDad() == pb.DadState_DAD_STATE_DUPLICATE {
+	// A duplicate is not used; an address in conflict is in use, and defended (RFC 5227).
+	mac := net.HardwareAddr(a.GetConflictMac())
+	if a.GetDad() == pb.DadState_DAD_STATE_DUPLICATE || len(mac) == 6 {
 		text := fmt.Sprintf("%s is used by another host", p.Addr())
-		if mac := net.HardwareAddr(a.GetConflictMac()); len(mac) == 6 {
+		if len(mac) == 6 {
 			text += ", " + mac.String()
 		}
 		c.alarms.raise(id, grpcserver.Major, "interface "+a.GetInterface(), text)

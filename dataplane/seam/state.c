@@ -43,7 +43,7 @@ void state_address(PB(AddressState) *m, const struct iface *i, const struct ifac
 	m->dad = (PB(DadState))a->dad;
 	m->automatic = a->automatic;
 	m->owner = pb_str(owner_name(a->owner.owner));
-	if (a->conflict)
+	if (!rte_is_zero_ether_addr(&a->conflict_mac))
 		m->conflict_mac = pb_bytes(a->conflict_mac.addr_bytes, RTE_ETHER_ADDR_LEN);
 }
 
