@@ -67,61 +67,91 @@ static uint16_t slow(struct rte_mbuf *m, struct mb_meta *meta, const struct port
 	}
 }
 
-static __rte_always_inline uint16_t classify(struct rte_mbuf *m, struct mb_meta *meta,
-					     const struct port *p)
+/* A frame with an 802.1Q tag, in its bytes or stripped by the device. */
+static uint16_t tagged(struct rte_mbuf *m, struct mb_meta *meta, const struct port *p,
+		       uint16_t type)
 {
 	const uint8_t *h = rte_pktmbuf_mtod(m, const uint8_t *);
+	unsigned int l2_len = sizeof(struct rte_ether_hdr);
+	uint16_t tci, id = p->iface;
 	const struct iface *i;
-	uint16_t type, id;
+
+	if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
+		tci = m->vlan_tci;
+	} else {
+		if (m->data_len < sizeof(struct rte_ether_hdr) + sizeof(struct rte_vlan_hdr))
+			return EDGE_SHORT;
+		if (type != RTE_BE16(RTE_ETHER_TYPE_VLAN))
+			return EDGE_VLAN;
+		memcpy(&tci, h + 14, sizeof(tci));
+		tci = rte_be_to_cpu_16(tci);
+		memcpy(&type, h + 16, sizeof(type));
+		l2_len += sizeof(struct rte_vlan_hdr);
+	}
+	/* VLAN id 0 is a priority tag: the frame belongs to the port itself (802.1Q 6.9). */
+	if ((tci & 0xfff) != 0)
+		id = p->vlan_iface[tci & 0xfff];
+	meta->iface = id;
+	i = ifaces[id];
+	if (id == IFACE_NONE || i == NULL)
+		return EDGE_VLAN;
+	if (!(i->flags & IFACE_F_UP))
+		return EDGE_DOWN;
+	meta->vrf = i->vrf;
+	return slow(m, meta, p, type, l2_len);
+}
+
+/* What all frames of a port have in common; looked up once per run of frames of one port. */
+struct run {
+	uint16_t port;
+	uint16_t iface;
+	uint16_t vrf;
+	bool up;
+	const struct port *p;
+};
+
+static void run_begin(struct run *r, uint16_t port)
+{
+	const struct iface *i;
+
+	r->port = port;
+	r->p = ports[port];
+	r->iface = r->p->iface;
+	i = ifaces[r->iface];
+	r->up = i != NULL && (i->flags & IFACE_F_UP);
+	r->vrf = i != NULL ? i->vrf : 0;
+}
+
+static __rte_always_inline uint16_t classify(struct rte_mbuf *m, struct mb_meta *meta,
+					     const struct run *r)
+{
+	const uint8_t *h = rte_pktmbuf_mtod(m, const uint8_t *);
+	const struct port *p = r->p;
+	uint16_t type;
 	uint64_t dst;
 
-	*meta = (struct mb_meta){0};
-	meta->iface = id = p->iface;
-	if (unlikely(m->data_len < sizeof(struct rte_ether_hdr)))
+	*meta = (struct mb_meta){
+		.iface = r->iface, .vrf = r->vrf, .l2_len = sizeof(struct rte_ether_hdr)};
+	if (unlikely(m->data_len < sizeof(struct rte_ether_hdr))) {
+		meta->l2_len = 0;
 		return EDGE_SHORT;
+	}
 	memcpy(&dst, h, sizeof(dst));
 	memcpy(&type, h + 12, sizeof(type));
 	if (unlikely(type == RTE_BE16(RTE_ETHER_TYPE_VLAN) ||
 		     type == RTE_BE16(RTE_ETHER_TYPE_QINQ) ||
 		     (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED))) {
-		unsigned int l2_len = sizeof(struct rte_ether_hdr);
-		uint16_t tci;
-
-		if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
-			tci = m->vlan_tci;
-		} else {
-			if (m->data_len <
-			    sizeof(struct rte_ether_hdr) + sizeof(struct rte_vlan_hdr))
-				return EDGE_SHORT;
-			if (type != RTE_BE16(RTE_ETHER_TYPE_VLAN))
-				return EDGE_VLAN;
-			memcpy(&tci, h + 14, sizeof(tci));
-			tci = rte_be_to_cpu_16(tci);
-			memcpy(&type, h + 16, sizeof(type));
-			l2_len += sizeof(struct rte_vlan_hdr);
-		}
-		/* VLAN id 0 is a priority tag: the frame belongs to the port itself (802.1Q 6.9).
-		 */
-		if ((tci & 0xfff) != 0)
-			id = p->vlan_iface[tci & 0xfff];
-		meta->iface = id;
-		i = ifaces[id];
-		if (id == IFACE_NONE || i == NULL)
-			return EDGE_VLAN;
-		if (!(i->flags & IFACE_F_UP))
-			return EDGE_DOWN;
-		meta->vrf = i->vrf;
-		return slow(m, meta, p, type, l2_len);
+		meta->l2_len = 0;
+		return tagged(m, meta, p, type);
 	}
-	i = ifaces[id];
-	if (unlikely(i == NULL || !(i->flags & IFACE_F_UP)))
+	if (unlikely(!r->up)) {
+		meta->l2_len = 0;
 		return EDGE_DOWN;
-	meta->vrf = i->vrf;
+	}
 	if (unlikely((dst & MAC_MASK) != p->mac64 || (h[6] & 1) != 0 ||
 		     (type != RTE_BE16(RTE_ETHER_TYPE_IPV4) &&
 		      type != RTE_BE16(RTE_ETHER_TYPE_IPV6))))
 		return slow(m, meta, p, type, sizeof(struct rte_ether_hdr));
-	meta->l2_len = sizeof(struct rte_ether_hdr);
 	m->data_off += sizeof(struct rte_ether_hdr);
 	m->data_len -= sizeof(struct rte_ether_hdr);
 	m->pkt_len -= sizeof(struct rte_ether_hdr);
@@ -140,6 +170,7 @@ static void eth_input_part(struct rte_graph *graph, struct rte_node *node, struc
 	struct worker *w = worker_self;
 	uint16_t edge[RTE_GRAPH_BURST_SIZE];
 	uint64_t packets = 0, octets = 0;
+	struct run port = {.port = UINT16_MAX};
 	uint16_t run = IFACE_NONE;
 
 	for (uint16_t i = 0; i < n && i < 4; i++)
@@ -151,7 +182,9 @@ static void eth_input_part(struct rte_graph *graph, struct rte_node *node, struc
 
 		if (likely(i + 4 < n))
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 4], void *));
-		edge[i] = classify(m, meta, ports[m->port]);
+		if (unlikely(m->port != port.port))
+			run_begin(&port, m->port);
+		edge[i] = classify(m, meta, &port);
 		if (unlikely(meta->iface != run)) {
 			count(w, run, packets, octets);
 			run = meta->iface;
