@@ -70,8 +70,8 @@ test-c: deps-build deps-test ## unit tests of the data plane under ASan and UBSa
 	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
 	ASAN_OPTIONS=detect_leaks=1 meson test -C $(BUILD)/sanitize --print-errorlogs --no-rebuild
 
-test-go: deps-build deps-test ## unit tests of the Go packages with the race detector
-	go test -race -timeout 15m $$(go list $(GO_PACKAGES) | grep -v /integration)
+test-go: dataplane deps-test ## unit tests of the Go packages with the race detector
+	VNF_DATAPLANE=$(CURDIR)/$(BIN)/vnf-dataplane go test -race -timeout 15m $$(go list $(GO_PACKAGES) | grep -v /integration)
 
 test-integration: build deps-test ## the whole system in network namespaces, with real peers
 	MILLRACE_BIN=$(CURDIR)/$(BIN) go test -count=1 -timeout 30m ./integration/...
