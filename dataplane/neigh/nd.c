@@ -135,7 +135,7 @@ static void duplicate(struct iface *i, struct iface_addr *a, const struct rte_et
 static void ns_input(struct iface *i, const struct nd_message *m)
 {
 	const struct ip_addr target = ip_addr6(m->target), src = ip_addr6(m->src);
-	struct iface_addr *a = iface_addr_find(i, &target);
+	struct iface_addr *a = iface_addr_find(i, &target), *own;
 	struct rte_mbuf *reply;
 	struct neigh_ent *e;
 	uint8_t nonce[6];
@@ -154,7 +154,8 @@ static void ns_input(struct iface *i, const struct nd_message *m)
 		return;
 	}
 	/* A tentative address is not used, not even to answer (RFC 4862 section 5.4.3). */
-	if (a->dad != DAD_PREFERRED || iface_addr_find(i, &src) != NULL)
+	own = iface_addr_find(i, &src);
+	if (a->dad != DAD_PREFERRED || (own != NULL && own->dad != DAD_DUPLICATE))
 		return;
 	if (m->has_sll && neigh_on_link(i, &src)) {
 		e = neigh_table_find(i, &src);
@@ -183,10 +184,11 @@ static void na_input(struct iface *i, const struct nd_message *m)
 	struct neigh_ent *e;
 	bool differs;
 
-	if (a != NULL) {
+	/* The owner of an address that was a duplicate here is a neighbour as any. */
+	if (a != NULL && a->dad != DAD_DUPLICATE) {
 		if (a->dad == DAD_TENTATIVE)
 			duplicate(i, a, m->has_tll ? &m->tll : NULL);
-		else if (a->dad == DAD_PREFERRED)
+		else
 			addr_conflict(i, a, m->has_tll ? &m->tll : &unknown);
 		return;
 	}

@@ -21,6 +21,14 @@ static bool addr_is_unicast(const struct ip_addr *a)
 	return true;
 }
 
+/* A duplicate is not ours: it belongs to the other host, who is a neighbour as any. */
+static bool is_own(struct iface *i, const struct ip_addr *addr)
+{
+	const struct iface_addr *a = iface_addr_find(i, addr);
+
+	return a != NULL && a->dad != DAD_DUPLICATE;
+}
+
 static int check_addr(struct iface *i, const struct ip_addr *addr, struct dp_error *err)
 {
 	char buf[IP_ADDR_STRLEN];
@@ -34,7 +42,7 @@ static int check_addr(struct iface *i, const struct ip_addr *addr, struct dp_err
 	if (i->kind == IFACE_LOOPBACK)
 		return dp_fail(err, DP_INVALID, "interface", "loopback %s has no neighbours",
 			       i->name);
-	if (iface_addr_find(i, addr) != NULL)
+	if (is_own(i, addr))
 		return dp_fail(err, DP_INVALID, "address", "%s is an address of %s itself",
 			       ip_addr_str(addr, buf), i->name);
 	return 0;
