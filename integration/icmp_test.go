@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,11 +16,8 @@ func (r *router) script(v any, ns *lab.NS, name string, args ...string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if v == nil {
-		return
-	}
-	if err := json.Unmarshal([]byte(out), v); err != nil {
-		r.t.Fatalf("%s.py: %v in %q", name, err, out)
+	if v != nil {
+		decode(r.t, out, v)
 	}
 }
 

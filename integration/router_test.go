@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -62,7 +63,11 @@ func (o *routerOptions) config() string {
 	}
 	fmt.Fprintf(&s, "interfaces:\n")
 	fmt.Fprintf(&s, "  - {name: eth1, type: port, iface: pa, addresses: [10.0.1.1/24, \"2001:db8:1::1/64\"]%s}\n", extra(o.port, o.eth1))
-	fmt.Fprintf(&s, "  - {name: eth2, type: port, iface: pb, addresses: [10.0.2.1/24, \"2001:db8:2::1/64\"]%s}\n", extra(o.port, o.eth2))
+	addrs2 := `addresses: [10.0.2.1/24, "2001:db8:2::1/64"], `
+	if strings.Contains(o.eth2, "addresses:") {
+		addrs2 = ""
+	}
+	fmt.Fprintf(&s, "  - {name: eth2, type: port, %siface: pb%s}\n", addrs2, extra(o.port, o.eth2))
 	for _, line := range strings.Split(strings.TrimSpace(o.interfaces), "\n") {
 		if line = strings.TrimSpace(line); line != "" {
 			fmt.Fprintf(&s, "  %s\n", line)
@@ -345,4 +350,12 @@ func (r *router) mac(ns *lab.NS, dev string) string {
 		r.t.Fatalf("no MAC address of %s", dev)
 	}
 	return f[2]
+}
+
+// decode reads JSON that a program printed.
+func decode(t *testing.T, out string, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
 }
