@@ -206,6 +206,11 @@ static int run_events(int timeout)
 	return n;
 }
 
+void loop_ticks(void)
+{
+	run_ticks();
+}
+
 bool loop_once(void)
 {
 	bool more = run_polls();

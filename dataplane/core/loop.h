@@ -36,6 +36,8 @@ void loop_run(void);
 /* For tests: handles what waits now, but for the ticks, without sleeping. True if there may be
  * more. */
 bool loop_once(void);
+/* For tests: calls the ticks that are due. */
+void loop_ticks(void);
 void loop_stop(void);
 /* Wakes the loop from another thread if it sleeps. */
 void loop_kick(void);

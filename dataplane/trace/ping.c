@@ -17,24 +17,12 @@
 #include "../fib/fib.h"
 #include "../fib/group.h"
 #include "../neigh/neigh.h"
+#include "answer.h"
 #include "trace.h"
 
-#define PROBES_MAX	1024
-#define TRACEROUTE_PORT 33434
-#define TICK_MS		10
-#define SEGMENT		1024
-
-enum {
-	ECHO4_REPLY = 0,
-	ECHO4 = 8,
-	UNREACHABLE4 = 3,
-	TIME_EXCEEDED4 = 11,
-	UNREACHABLE6 = 1,
-	TOO_BIG6 = 2,
-	TIME_EXCEEDED6 = 3,
-	ECHO6 = 128,
-	ECHO6_REPLY = 129,
-};
+#define PROBES_MAX 1024
+#define TICK_MS	   10
+#define SEGMENT	   1024
 
 struct probe {
 	struct ping_config c;
@@ -44,6 +32,11 @@ struct probe {
 	uint64_t deadline_ns;
 	/* Known before it was sent: no route. */
 	bool hopeless;
+	/*
+	 * An address of the box that no packet to it gets back from: the kernel takes none from its
+	 * own address, and a link-local one has no route.
+	 */
+	bool here;
 	struct probe *next;
 };
 
@@ -67,104 +60,6 @@ static void ids_update(void)
 		__atomic_store_n(&active_ids[i], bits[i], __ATOMIC_RELAXED);
 }
 
-/* ---- what an ICMP packet answers to ---- */
-
-struct answer {
-	bool ipv6;
-	bool reply;
-	bool udp;
-	uint8_t type, code;
-	uint16_t mtu;
-	uint16_t id, seq;
-	struct ip_addr from, dst;
-	uint8_t ttl;
-	uint16_t length;
-};
-
-static uint16_t be16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-/* The probe quoted in an error: its destination and identifiers. */
-static bool parse_quoted(const uint8_t *h, size_t len, struct answer *a)
-{
-	const uint8_t *l4;
-	uint8_t proto;
-
-	if (a->ipv6) {
-		if (len < 48 || h[0] >> 4 != 6)
-			return false;
-		proto = h[6];
-		a->dst = ip_addr6(h + 24);
-		l4 = h + 40;
-	} else {
-		size_t hlen = len < 20 ? 0 : (h[0] & 0xfu) * 4u;
-		uint32_t dst;
-
-		if (hlen < 20 || h[0] >> 4 != 4 || len < hlen + 8)
-			return false;
-		proto = h[9];
-		memcpy(&dst, h + 16, 4);
-		a->dst = ip_addr4(dst);
-		l4 = h + hlen;
-	}
-	if (proto == IPPROTO_UDP) {
-		a->udp = true;
-		a->id = be16(l4);
-		a->seq = (uint16_t)(be16(l4 + 2) - TRACEROUTE_PORT);
-		return true;
-	}
-	if (proto != (a->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ||
-	    l4[0] != (a->ipv6 ? ECHO6 : ECHO4))
-		return false;
-	a->id = be16(l4 + 4);
-	a->seq = be16(l4 + 6);
-	return true;
-}
-
-/* h is an IP packet of len bytes; nothing beyond is read. */
-static bool parse_answer(const uint8_t *h, size_t len, struct answer *a)
-{
-	const uint8_t *icmp;
-	size_t left;
-
-	*a = (struct answer){.length = (uint16_t)len};
-	if (len >= 20 && h[0] >> 4 == 4) {
-		size_t hlen = (h[0] & 0xfu) * 4u;
-		uint32_t src;
-
-		if (hlen < 20 || h[9] != IPPROTO_ICMP || len < hlen + 8)
-			return false;
-		memcpy(&src, h + 12, 4);
-		a->from = ip_addr4(src);
-		a->ttl = h[8];
-		icmp = h + hlen;
-	} else if (len >= 48 && h[0] >> 4 == 6) {
-		/* Answers with extension headers are left to the kernel. */
-		if (h[6] != IPPROTO_ICMPV6)
-			return false;
-		a->ipv6 = true;
-		a->from = ip_addr6(h + 8);
-		a->ttl = h[7];
-		icmp = h + 40;
-	} else {
-		return false;
-	}
-	left = len - (size_t)(icmp - h);
-	a->type = icmp[0];
-	a->code = icmp[1];
-	if (a->type == (a->ipv6 ? ECHO6_REPLY : ECHO4_REPLY)) {
-		a->reply = true;
-		a->dst = a->from;
-		a->id = be16(icmp + 4);
-		a->seq = be16(icmp + 6);
-		return true;
-	}
-	a->mtu = be16(icmp + 6);
-	return parse_quoted(icmp + 8, left - 8, a);
-}
-
 /* ---- the node ---- */
 
 enum {
@@ -179,9 +74,9 @@ static uint16_t ping_input(struct rte_graph *graph, struct rte_node *node, void 
 {
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = objs[i];
-		struct answer a;
+		struct ping_answer a;
 
-		if (!parse_answer(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &a) ||
+		if (!ping_parse_answer(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &a) ||
 		    !id_active(a.id)) {
 			rte_node_enqueue_x1(graph, node, EDGE_KERNEL, m);
 			continue;
@@ -225,16 +120,23 @@ static void check_deadlines(uint64_t now, void *arg)
 {
 	(void)arg;
 	for (struct probe *p = probes, *next; p != NULL; p = next) {
-		const struct ping_result r = {.outcome =
-						      p->hopeless ? PING_NO_ROUTE : PING_TIMEOUT};
+		struct ping_result r = {.outcome = p->hopeless ? PING_NO_ROUTE : PING_TIMEOUT};
 
 		next = p->next;
-		if (p->hopeless || now >= p->deadline_ns)
+		if (p->here) {
+			const uint16_t headers = p->c.dst.len == 16 ? 48 : 28;
+
+			r = (struct ping_result){.outcome = PING_REPLY,
+						 .from = p->c.dst,
+						 .ttl = p->c.ttl,
+						 .length = (uint16_t)(headers + p->c.size)};
+		}
+		if (p->hopeless || p->here || now >= p->deadline_ns)
 			end(p, &r);
 	}
 }
 
-static enum ping_outcome outcome_of(const struct answer *a)
+static enum ping_outcome outcome_of(const struct ping_answer *a)
 {
 	if (a->reply)
 		return PING_REPLY;
@@ -249,7 +151,7 @@ static enum ping_outcome outcome_of(const struct answer *a)
 	return PING_UNREACHABLE;
 }
 
-static bool matches(const struct probe *p, const struct answer *a)
+static bool matches(const struct probe *p, const struct ping_answer *a)
 {
 	return p->c.identifier == a->id && p->c.sequence == a->seq && p->c.udp == a->udp &&
 	       (ip_addr_eq(&p->c.dst, &a->dst) || (a->reply && p->c.dst.b[0] == 0xff));
@@ -262,9 +164,10 @@ static bool receive(void *arg)
 
 	(void)arg;
 	for (unsigned int i = 0; i < n; i++) {
-		struct answer a;
+		struct ping_answer a;
 
-		if (parse_answer(rte_pktmbuf_mtod(m[i], const uint8_t *), m[i]->data_len, &a)) {
+		if (ping_parse_answer(rte_pktmbuf_mtod(m[i], const uint8_t *), m[i]->data_len,
+				      &a)) {
 			uint64_t at = *(uint64_t *)m[i]->buf_addr;
 
 			for (struct probe *p = probes; p != NULL; p = p->next) {
@@ -413,7 +316,7 @@ int ping_start(const struct ping_config *c, ping_fn fn, void *arg, struct dp_err
 {
 	bool link_local = ip_addr_is_link_local(&c->dst);
 	struct iface *out = c->iface;
-	bool hopeless = false;
+	bool hopeless = false, here;
 	struct rte_mbuf *m;
 	struct ip_addr src;
 	struct probe *p;
@@ -434,11 +337,13 @@ int ping_start(const struct ping_config *c, ping_fn fn, void *arg, struct dp_err
 		hopeless = nh->action == NH_NO_ROUTE || nh->action == NH_DOWN;
 		out = nh->iface != IFACE_NONE ? ifaces[nh->iface] : NULL;
 	}
-	if (!hopeless && !pick_source(c, out, &src))
+	here = link_local ? iface_addr_find(out, &c->dst) != NULL
+			  : c->udp && iface_addr_is_local(c->vrf, &c->dst, NULL);
+	if (!hopeless && !here && !pick_source(c, out, &src))
 		return dp_fail(err, DP_INVALID, "source", "the box has no address to send from");
 	p = calloc(1, sizeof(*p));
-	m = p != NULL && !hopeless ? build(c, &src) : NULL;
-	if (p == NULL || (!hopeless && m == NULL)) {
+	m = p != NULL && !hopeless && !here ? build(c, &src) : NULL;
+	if (p == NULL || (!hopeless && !here && m == NULL)) {
 		free(p);
 		return dp_fail(err, DP_NO_MEMORY, "ping", "no packet buffers");
 	}
@@ -447,6 +352,7 @@ int ping_start(const struct ping_config *c, ping_fn fn, void *arg, struct dp_err
 		.fn = fn,
 		.arg = arg,
 		.hopeless = hopeless,
+		.here = here,
 		.deadline_ns = now_mono_ns() + c->timeout_ms * 1000000ull,
 		.next = probes,
 	};
@@ -454,7 +360,7 @@ int ping_start(const struct ping_config *c, ping_fn fn, void *arg, struct dp_err
 		loop_tick_add(TICK_MS, check_deadlines, NULL);
 	probes = p;
 	ids_update();
-	if (hopeless)
+	if (hopeless || here)
 		return 0;
 	*mb_meta(m) = (struct mb_meta){.vrf = c->vrf, .flags = MB_HOST};
 	p->sent_tsc = rte_rdtsc();
