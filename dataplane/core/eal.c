@@ -20,7 +20,10 @@
 #define ARGS_MAX 64
 
 struct args {
+	/* What EAL gets, and puts into another order. */
 	char *v[ARGS_MAX + 1];
+	/* The same, to be freed. */
+	char *made[ARGS_MAX];
 	int n;
 };
 
@@ -33,9 +36,11 @@ __attribute__((format(printf, 2, 3))) static void add(struct args *a, const char
 		exit(2);
 	}
 	va_start(ap, fmt);
-	if (vasprintf(&a->v[a->n++], fmt, ap) < 0)
+	if (vasprintf(&a->made[a->n], fmt, ap) < 0)
 		abort();
 	va_end(ap);
+	a->v[a->n] = a->made[a->n];
+	a->n++;
 }
 
 /* MB the tables and packets take, with room for further VRFs, TAP buffers and the like. */
@@ -151,6 +156,7 @@ int eal_start(const struct options *o)
 	int level = log_level(o->log_level);
 	struct args a = {0};
 	char *eal = NULL, *save = NULL;
+	int rc;
 
 	if (level < 0) {
 		fprintf(stderr,
@@ -188,7 +194,12 @@ int eal_start(const struct options *o)
 		for (char *t = strtok_r(eal, " ", &save); t != NULL; t = strtok_r(NULL, " ", &save))
 			add(&a, "%s", t);
 	}
-	if (rte_eal_init(a.n, a.v) < 0) {
+	rc = rte_eal_init(a.n, a.v);
+	/* EAL copies what it keeps. */
+	for (int i = 0; i < a.n; i++)
+		free(a.made[i]);
+	free(eal);
+	if (rc < 0) {
 		fprintf(stderr, "vnf-dataplane: DPDK cannot start: %s. See also: vnf preflight\n",
 			rte_strerror(rte_errno));
 		return -1;
@@ -202,6 +213,5 @@ int eal_start(const struct options *o)
 			o->mbufs, o->mbuf_size, rte_strerror(rte_errno));
 		return -1;
 	}
-	free(eal);
 	return 0;
 }

@@ -25,13 +25,6 @@
 #include "seam.h"
 #include "sweep.h"
 
-/* The arguments of EAL, which it keeps. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:__vasprintf_internal\n";
-}
-
 static void must(int ok, const char *what)
 {
 	if (ok)
