@@ -22,6 +22,7 @@ const startPatience = 60 * time.Second
 type dataplane struct {
 	*process
 	*client.Client
+	prefix string
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
@@ -60,7 +61,7 @@ func (e *env) startDataplane(ctx context.Context, ns *lab.NS, args ...string) (*
 	case <-time.After(startPatience):
 		return nil, errors.Join(errors.New("vnf-dataplane is not ready after a minute"), p.stop())
 	}
-	d := &dataplane{process: p}
+	d := &dataplane{process: p, prefix: prefix}
 	d.Client, err = client.New(client.Options{
 		Socket: socket, Owner: "bench", Epoch: func() (uint64, error) { return uint64(time.Now().Unix()), nil },
 	})
@@ -81,7 +82,9 @@ func (e *env) startDataplane(ctx context.Context, ns *lab.NS, args ...string) (*
 func (d *dataplane) close() error {
 	d.cancel()
 	d.wg.Wait()
-	return d.stop()
+	err := d.stop()
+	removeHugeFiles(d.prefix)
+	return err
 }
 
 // apply carries out the operations; one that is refused is an error.

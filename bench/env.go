@@ -203,7 +203,7 @@ func (e *env) mountHuge() error {
 	return nil
 }
 
-// removeHugeFiles removes what a DPDK process that was killed leaves behind: its memory would stay in use.
+// removeHugeFiles removes what a DPDK process leaves behind: its memory would stay in use.
 func removeHugeFiles(prefix string) {
 	files, _ := filepath.Glob("/dev/hugepages/" + prefix + "map_*")
 	for _, f := range files {

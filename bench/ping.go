@@ -93,15 +93,15 @@ func (e *env) pingRun(ctx context.Context, setup func(context.Context, *pingNet)
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	// Resolves the neighbours.
-	if out, err := n.a.Output("ping", "-n", "-c", "3", "-i", pingPause, "-W", "2", "10.0.2.2"); err != nil {
+	if out, err := n.a.Command(ctx, "ping", "-n", "-c", "3", "-i", pingPause, "-W", "2", "10.0.2.2").CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("no answer: %w: %s", err, out)
 	}
-	out, err := n.a.Output("ping", "-n", "-c", strconv.Itoa(pingCount), "-i", pingPause, "10.0.2.2")
+	out, err := n.a.Command(ctx, "ping", "-n", "-c", strconv.Itoa(pingCount), "-i", pingPause, "10.0.2.2").CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("%w: %s", err, out)
 	}
 	var times []float64
-	for _, m := range pingTime.FindAllStringSubmatch(out, -1) {
+	for _, m := range pingTime.FindAllStringSubmatch(string(out), -1) {
 		ms, err := strconv.ParseFloat(m[1], 64)
 		if err != nil {
 			return 0, err

@@ -47,7 +47,10 @@ func (e *env) testpmd(ctx context.Context, mode, in, out string) (mpps, share fl
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() {
+		err = errors.Join(err, p.stop())
+		removeHugeFiles(prefix)
+	}()
 	// The first two rates are of the start. Then one a second.
 	need := 2 + max(1, int(e.window/time.Second))
 	began := time.Now()

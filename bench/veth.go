@@ -163,7 +163,12 @@ func kernelRouter(rps bool) func(context.Context, *env, *vethNet) (func() error,
 // ourRouter lets vnf-dataplane forward between the same devices.
 func ourRouter(driver string) func(context.Context, *env, *vethNet) (func() error, error) {
 	return func(ctx context.Context, e *env, n *vethNet) (func() error, error) {
-		d, err := e.startDataplane(ctx, n.router, pinned()...)
+		args := pinned()
+		if driver == "af_xdp" {
+			// The driver gives the kernel virtual addresses.
+			args = append(args, "--eal", "--iova-mode=va")
+		}
+		d, err := e.startDataplane(ctx, n.router, args...)
 		if err != nil {
 			return nil, err
 		}
