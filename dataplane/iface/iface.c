@@ -208,9 +208,7 @@ static int create(const struct iface_config *c, struct dp_error *err)
 		}
 		i->port = p->id;
 		rte_eth_macaddr_get(p->id, &i->mac);
-		rte_eth_dev_get_mtu(p->id, &i->mtu);
-		if (c->mtu != 0)
-			i->mtu = c->mtu;
+		i->mtu = c->mtu != 0 ? c->mtu : p->mtu;
 		break;
 	case IFACE_VLAN:
 		i->port = parent->port;

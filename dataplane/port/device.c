@@ -15,6 +15,7 @@
 
 #define L2_MAX	    22
 #define MTU_DEFAULT 1500
+#define MTU_MAX	    9000
 
 /* Value of key in "a=x,b=y", or NULL. */
 static const char *kv(const char *s, const char *key, char *buf, size_t size)
@@ -50,14 +51,41 @@ static bool known_keys(const char *s, struct dp_error *err)
 	return true;
 }
 
-/* The af_packet ring's frames hold the largest packet and the ring's own header. */
-static unsigned int frame_size(uint16_t mtu)
-{
-	unsigned int need = mtu + L2_MAX + 128u, size = 2048;
+/* What a frame of the af_packet ring begins with: the ring's own header, and what the kernel may
+ * leave free behind it. */
+#define FRAME_HEAD 128u
+/* The PMD takes a ring only if its frames, less so much, fit a packet buffer. */
+#define FRAME_SLACK 32u
 
-	while (size < need)
-		size *= 2;
-	return size;
+/*
+ * The af_packet ring's frames hold the largest packet. The PMD takes them to lie one after the
+ * other, and the kernel makes them of blocks of whole pages: so halves of one, or whole ones.
+ */
+static unsigned int frame_size(unsigned int mtu)
+{
+	unsigned int need = mtu + L2_MAX + FRAME_HEAD;
+
+	return need <= 2048 ? 2048 : RTE_ALIGN_CEIL(need, 4096u);
+}
+
+/* Chooses the frames of a port's ring, and with them its largest MTU. */
+static int ring_frames(struct port *p, uint16_t mtu, unsigned int *frame, struct dp_error *err)
+{
+	unsigned int room = rte_pktmbuf_data_room_size(dp_pool) - RTE_PKTMBUF_HEADROOM;
+	unsigned int netdev_mtu = RTE_MIN(RTE_MAX(p->mtu, MTU_DEFAULT), MTU_MAX);
+
+	*frame = frame_size(mtu != 0 ? RTE_MAX(mtu, MTU_DEFAULT) : netdev_mtu);
+	if (*frame - FRAME_SLACK > room) {
+		if (mtu != 0)
+			return dp_fail(err, DP_UNSUPPORTED, "mtu",
+				       "%u does not fit a packet buffer; start with --mbuf-size %u",
+				       mtu, *frame - FRAME_SLACK + RTE_PKTMBUF_HEADROOM);
+		/* Nobody asked for what the netdev could do. */
+		*frame = 2048;
+		p->mtu = MTU_DEFAULT;
+	}
+	p->max_mtu = (uint16_t)(*frame - L2_MAX - FRAME_HEAD);
+	return 0;
 }
 
 /*
@@ -110,16 +138,15 @@ static int netdev_devargs(struct port *p, const struct iface_config *c, char *ar
 			       netdev_error());
 	quiet_kernel(name);
 	snprintf(p->netdev, sizeof(p->netdev), "%s", name);
-	if (c->mtu > mtu && netdev_set_mtu(name, c->mtu) == 0)
-		mtu = c->mtu;
+	p->mtu = (uint16_t)RTE_MIN(mtu, (uint64_t)UINT16_MAX);
 	if (kv(c->device, "driver", driver, sizeof(driver)) == NULL ||
 	    strcmp(driver, "af_packet") == 0) {
-		frame = frame_size((uint16_t)RTE_MIN(RTE_MAX(mtu, (uint64_t)MTU_DEFAULT), 9216u));
+		if (ring_frames(p, c->mtu, &frame, err) < 0)
+			return -1;
 		snprintf(args, size,
 			 "net_af_packet_%s,iface=%s,blocksz=%u,framesz=%u,framecnt=%u,qpairs=1,"
 			 "qdisc_bypass=1",
 			 name, name, RTE_MAX(frame, 4096u), frame, 1024u);
-		p->max_mtu = (uint16_t)(frame - L2_MAX - 128u);
 		return 0;
 	}
 	if (strcmp(driver, "af_xdp") == 0) {

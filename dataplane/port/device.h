@@ -5,7 +5,8 @@
 
 #include "port.h"
 
-/* Probes; sets p->id, p->netdev, p->max_mtu. Nothing is left behind on failure. */
+/* Probes; sets p->id, p->max_mtu, and of a netdev p->netdev and p->mtu. Nothing is left behind on
+ * failure. */
 int device_probe(struct port *p, const struct iface_config *c, struct dp_error *err);
 /* Detaches a closed device. */
 void device_remove(struct rte_device *dev);

@@ -20,6 +20,7 @@
 #define DESCRIPTORS_DEFAULT 1024
 #define LINK_POLL_MS	    100
 #define FRAME_OVERHEAD	    18
+#define MTU_MAX		    9000
 
 struct port *ports[RTE_MAX_ETHPORTS];
 
@@ -126,10 +127,15 @@ static int start(struct port *p, const struct iface_config *c, struct dp_error *
 	uint16_t mtu = 0;
 	int rc;
 
+	/* The PMDs of netdevs say 1,500 whatever the netdev has. */
+	if (p->netdev[0] == 0) {
+		rte_eth_dev_get_mtu(p->id, &mtu);
+		p->mtu = mtu;
+	}
+	p->mtu = RTE_MIN(p->mtu, RTE_MIN(p->max_mtu, MTU_MAX));
 	if (c->has_mac && port_set_mac(p, &c->mac, err) < 0)
 		return -1;
-	rte_eth_dev_get_mtu(p->id, &mtu);
-	if (c->mtu != 0 && c->mtu != mtu && port_set_mtu(p, c->mtu, err) < 0)
+	if (c->mtu != 0 && c->mtu != p->mtu && port_set_mtu(p, c->mtu, err) < 0)
 		return -1;
 	rc = rte_eth_dev_start(p->id);
 	if (rc != 0)
@@ -249,6 +255,14 @@ int port_set_mtu(struct port *p, uint16_t mtu, struct dp_error *err)
 			       "%u does not fit a packet buffer (%u), and the device cannot chain "
 			       "them; start with --mbuf-size %u",
 			       mtu, room, mtu + RTE_PKTMBUF_HEADROOM + FRAME_OVERHEAD);
+	/* DPDK holds af_packet's MTU against 1,514 bytes, and the PMD would do just this. */
+	if (strcmp(p->driver, "net_af_packet") == 0 && p->netdev[0] != 0) {
+		if (netdev_set_mtu(p->netdev, mtu) < 0)
+			return dp_fail(err, DP_DEVICE, "mtu", "%s refuses %u: %s", p->netdev, mtu,
+				       netdev_error());
+		p->mtu = mtu;
+		return 0;
+	}
 	rc = rte_eth_dev_set_mtu(p->id, mtu);
 	if (rc == -EBUSY) {
 		/* Some devices want to be stopped for it: the workers see their queues go for a
@@ -268,6 +282,7 @@ int port_set_mtu(struct port *p, uint16_t mtu, struct dp_error *err)
 	if (rc != 0 && rc != -ENOTSUP)
 		return dp_fail(err, DP_DEVICE, "mtu", "the device refuses %u: %s", mtu,
 			       rte_strerror(-rc));
+	p->mtu = mtu;
 	return 0;
 }
 

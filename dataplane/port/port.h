@@ -36,6 +36,8 @@ struct port {
 	uint16_t n_rxq, n_txq, n_rxd, n_txd;
 	bool rss;
 	uint16_t max_mtu;
+	/* In force. */
+	uint16_t mtu;
 	struct rte_eth_stats stats_base;
 	/* File descriptors found behind the queues of an af_packet or af_xdp device. */
 	int wake_fd[64];
