@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -180,6 +182,23 @@ func ourRouter(driver string) func(context.Context, *env, *vethNet) (func() erro
 		if err != nil {
 			return nil, errors.Join(err, d.close())
 		}
-		return d.close, nil
+		return func() error { return errors.Join(e.vethClocks(ctx, d), d.close()) }, nil
 	}
+}
+
+// vethClocks shows the clocks of each node since the data plane started.
+func (e *env) vethClocks(ctx context.Context, d *dataplane) error {
+	nodes, err := d.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	var s []string
+	for name, n := range nodes {
+		if p := n.GetPackets(); p > 1000 {
+			s = append(s, fmt.Sprintf("%s %.0f (%.1f)", name, float64(n.GetCycles())/float64(p), float64(p)/float64(max(1, n.GetCalls()))))
+		}
+	}
+	slices.Sort(s)
+	e.notef("clocks a packet (packets a call): %s", strings.Join(s, ", "))
+	return nil
 }
