@@ -3,6 +3,7 @@ import json
 import logging
 import select
 import socket
+import struct
 import sys
 import time
 
@@ -19,7 +20,7 @@ class Wire:
         self.iface = iface
         self.s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
-        # Tags are looked at by the scripts: PACKET_AUXDATA is not asked for, this kernel has no VLAN offload.
+        self.s.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA: the kernel takes 802.1Q tags out of the frame
         self.s.bind((iface, 3))
         self.mac = self.s.getsockname()[4].hex(":")
 
@@ -36,9 +37,15 @@ class Wire:
                 return got
             if not select.select([self.s], [], [], left)[0]:
                 continue
-            data, addr = self.s.recvfrom(65535)
-            if addr[2] != socket.PACKET_OUTGOING:
-                got.append(data)
+            data, ancillary, _, addr = self.s.recvmsg(65535, 256)
+            if addr[2] == socket.PACKET_OUTGOING:
+                continue
+            for level, kind, aux in ancillary:
+                if level == 263 and kind == 8:
+                    status, _, _, _, _, tci, tpid = struct.unpack("IIIHHHH", aux[:20])
+                    if status & 0x10:  # TP_STATUS_VLAN_VALID
+                        data = data[:12] + struct.pack("!HH", tpid if status & 0x40 else 0x8100, tci) + data[12:]
+            got.append(data)
 
     def resolve(self, ip):
         """The MAC address of an IPv4 neighbour, by the kernel's own ARP."""
