@@ -52,9 +52,9 @@ static void refuse_vrfs(void)
 	vrf("blue", 1u << 30, 0, NO(INVALID, "vrf.ip4_routes"));
 	vrf("blue", 0, UINT32_MAX, NO(INVALID, "vrf.ip6_routes"));
 	vrf("red", 3000, 0, NO(IN_USE, "vrf.ip4_routes"));
-	vrf_delete("default", NO(INVALID, "vrf_delete.name"));
-	vrf_delete("none", NO(NOT_FOUND, "vrf_delete.name"));
-	vrf_delete("red", NO(IN_USE, "vrf_delete.name"));
+	vrf_delete_op("default", NO(INVALID, "vrf_delete.name"));
+	vrf_delete_op("none", NO(NOT_FOUND, "vrf_delete.name"));
+	vrf_delete_op("red", NO(IN_USE, "vrf_delete.name"));
 }
 
 static void refuse_interfaces(void)

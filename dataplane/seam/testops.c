@@ -34,7 +34,7 @@ void vrf(const char *name, uint32_t r4, uint32_t r6, const struct refusal *want)
 	apply_one(&op, want);
 }
 
-void vrf_delete(const char *name, const struct refusal *want)
+void vrf_delete_op(const char *name, const struct refusal *want)
 {
 	PB(VrfKey) m = PB_VALUE(VRF_KEY);
 	OP(vrf_delete, VRF_DELETE);

@@ -33,7 +33,7 @@ struct refusal {
 ProtobufCBinaryData addr(struct bytes *store, const char *s);
 void apply_one(op_t *op, const struct refusal *want);
 void vrf(const char *name, uint32_t r4, uint32_t r6, const struct refusal *want);
-void vrf_delete(const char *name, const struct refusal *want);
+void vrf_delete_op(const char *name, const struct refusal *want);
 void interface_op(PB(Interface) m, const struct refusal *want);
 PB(Interface) port_of(const char *name, const char *device);
 PB(Interface) vlan_of(const char *name, const char *parent, uint32_t id);
