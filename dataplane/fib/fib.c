@@ -67,17 +67,23 @@ static uint32_t host4(const struct ip_addr *a)
 	return rte_be_to_cpu_32(ip_addr_v4(a));
 }
 
+/* IPv6 addresses are arrays of bytes up to DPDK 24.07 and a struct of them from 24.11 on. */
+static const void *bytes6(const uint8_t *b)
+{
+	return b;
+}
+
 static node_t node_exact(const struct table *t, const struct ip_addr *p, uint8_t plen)
 {
 	if (t->v6)
-		return rte_rib6_lookup_exact(t->rib6, p->b, plen);
+		return rte_rib6_lookup_exact(t->rib6, bytes6(p->b), plen);
 	return rte_rib_lookup_exact(t->rib4, host4(p), plen);
 }
 
 static node_t node_lookup(const struct table *t, const struct ip_addr *a)
 {
 	if (t->v6)
-		return rte_rib6_lookup(t->rib6, a->b);
+		return rte_rib6_lookup(t->rib6, bytes6(a->b));
 	return rte_rib_lookup(t->rib4, host4(a));
 }
 
@@ -91,7 +97,7 @@ static void node_prefix(const struct table *t, node_t n, struct ip_addr *p, uint
 	if (t->v6) {
 		uint8_t b[16];
 
-		rte_rib6_get_ip(n, b);
+		rte_rib6_get_ip(n, (void *)b);
 		rte_rib6_get_depth(n, plen);
 		*p = ip_addr6(b);
 	} else {
@@ -109,7 +115,7 @@ static node_t node_next(const struct table *t, node_t last)
 	if (t->v6) {
 		const uint8_t any[16] = {0};
 
-		return rte_rib6_get_nxt(t->rib6, any, 0, last, RTE_RIB6_GET_NXT_ALL);
+		return rte_rib6_get_nxt(t->rib6, bytes6(any), 0, last, RTE_RIB6_GET_NXT_ALL);
 	}
 	return rte_rib_get_nxt(t->rib4, 0, 0, last, RTE_RIB_GET_NXT_ALL);
 }
@@ -144,13 +150,13 @@ static int table_add(const struct table *t, const struct ip_addr *p, uint8_t ple
 {
 	forget_reserved(t);
 	if (t->v6)
-		return rte_fib6_add(t->fib6, p->b, plen, group);
+		return rte_fib6_add(t->fib6, bytes6(p->b), plen, group);
 	return rte_fib_add(t->fib4, host4(p), plen, group);
 }
 
 static void table_delete(const struct table *t, const struct ip_addr *p, uint8_t plen)
 {
-	int rc = t->v6 ? rte_fib6_delete(t->fib6, p->b, plen)
+	int rc = t->v6 ? rte_fib6_delete(t->fib6, bytes6(p->b), plen)
 		       : rte_fib_delete(t->fib4, host4(p), plen);
 
 	if (rc != 0) {
@@ -170,7 +176,7 @@ static bool has_longer(const struct table *t, const struct ip_addr *p, uint8_t p
 		return rte_rib_get_nxt(t->rib4, host4(p) & (UINT32_MAX << (32 - plen)), plen, NULL,
 				       RTE_RIB_GET_NXT_COVER) != NULL;
 	memcpy(b, p->b, plen / 8);
-	return rte_rib6_get_nxt(t->rib6, b, plen, NULL, RTE_RIB6_GET_NXT_COVER) != NULL;
+	return rte_rib6_get_nxt(t->rib6, bytes6(b), plen, NULL, RTE_RIB6_GET_NXT_COVER) != NULL;
 }
 
 /* How many second-level tables a prefix that is not in the table needs, or needed, alone. */
@@ -378,10 +384,7 @@ uint32_t fib_lookup(uint16_t vrf, const struct ip_addr *dst)
 	if (t == NULL)
 		return 0;
 	if (t->v6) {
-		uint8_t ip[1][RTE_FIB6_IPV6_ADDR_SIZE];
-
-		memcpy(ip[0], dst->b, 16);
-		rte_fib6_lookup_bulk(t->fib6, ip, &nh, 1);
+		rte_fib6_lookup_bulk(t->fib6, (void *)(uintptr_t)dst->b, &nh, 1);
 	} else {
 		uint32_t ip = host4(dst);
 
@@ -441,7 +444,7 @@ static node_t resume_at(const struct table *t, const struct ip_addr *p, uint8_t 
 	*temporary = false;
 	if (n != NULL)
 		return n;
-	n = t->v6 ? (node_t)rte_rib6_insert(t->rib6, p->b, plen)
+	n = t->v6 ? (node_t)rte_rib6_insert(t->rib6, bytes6(p->b), plen)
 		  : (node_t)rte_rib_insert(t->rib4, host4(p), plen);
 	*temporary = n != NULL;
 	return n;
@@ -450,7 +453,7 @@ static node_t resume_at(const struct table *t, const struct ip_addr *p, uint8_t 
 static void resume_done(const struct table *t, const struct ip_addr *p, uint8_t plen)
 {
 	if (t->v6)
-		rte_rib6_remove(t->rib6, p->b, plen);
+		rte_rib6_remove(t->rib6, bytes6(p->b), plen);
 	else
 		rte_rib_remove(t->rib4, host4(p), plen);
 }
