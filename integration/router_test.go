@@ -359,3 +359,17 @@ func decode(t *testing.T, out string, v any) {
 		t.Fatalf("%v in %q", err, out)
 	}
 }
+
+// echoCount is how many echo requests of both families the namespace's kernel has received.
+func (r *router) echoCount(ns *lab.NS) int {
+	r.t.Helper()
+	n := 0
+	for _, line := range strings.Split(r.run(ns, "nstat", "-asz", "IcmpInEchos", "Icmp6InEchos"), "\n") {
+		var v int
+		if f := strings.Fields(line); len(f) > 1 && strings.HasSuffix(f[0], "InEchos") {
+			_, _ = fmt.Sscan(f[1], &v)
+			n += v
+		}
+	}
+	return n
+}

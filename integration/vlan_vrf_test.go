@@ -157,27 +157,15 @@ func TestVRF(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.waitDAD()
-	count := func(ns *lab.NS) int {
-		t.Helper()
-		n := 0
-		for _, line := range strings.Split(r.run(ns, "nstat", "-asz", "IcmpInEchos", "Icmp6InEchos"), "\n") {
-			var v int
-			if f := strings.Fields(line); len(f) > 1 && strings.HasSuffix(f[0], "InEchos") {
-				_, _ = fmt.Sscan(f[1], &v)
-				n += v
-			}
-		}
-		return n
-	}
 	for _, c := range []struct{ from, to, other *lab.NS }{{r.a, r.b, b2}, {a2, b2, r.b}} {
 		for _, dst := range []string{"10.0.2.2", "2001:db8:2::2"} {
 			r.reach(c.from, dst)
-			to, other := count(c.to), count(c.other)
+			to, other := r.echoCount(c.to), r.echoCount(c.other)
 			if out, n := r.ping(c.from, "-c", "10", "-i", "0.02", dst); n != 10 {
 				t.Errorf("%d of 10 came back:\n%s", n, out)
 			}
-			if count(c.to) != to+10 || count(c.other) != other {
-				t.Errorf("%s: the instance's own host saw %d, the other's %d echo requests, want 10 and none", dst, count(c.to)-to, count(c.other)-other)
+			if r.echoCount(c.to) != to+10 || r.echoCount(c.other) != other {
+				t.Errorf("%s: the instance's own host saw %d, the other's %d echo requests, want 10 and none", dst, r.echoCount(c.to)-to, r.echoCount(c.other)-other)
 			}
 		}
 		r.transferSize(c.from, c.to, "10.0.2.2", 1<<20)
@@ -215,9 +203,9 @@ func TestVRF(t *testing.T) {
 			host = b2
 		}
 		for _, dst := range []string{"10.0.2.2", "2001:db8:2::2"} {
-			before := count(host)
-			if out, n := r.ping(ns, "-c", "3", "-i", "0.1", dst); n != 3 || count(host) != before+3 {
-				t.Errorf("%d of 3 pings of the box's kernel in %s answered, the right host saw %d:\n%s", n, ns.Name, count(host)-before, out)
+			before := r.echoCount(host)
+			if out, n := r.ping(ns, "-c", "3", "-i", "0.1", dst); n != 3 || r.echoCount(host) != before+3 {
+				t.Errorf("%d of 3 pings of the box's kernel in %s answered, the right host saw %d:\n%s", n, ns.Name, r.echoCount(host)-before, out)
 			}
 			r.transferSize(ns, host, dst, 256<<10)
 		}
