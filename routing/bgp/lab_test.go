@@ -242,17 +242,30 @@ func (b *bird) kill() {
 
 func (b *bird) birdc(args ...string) string {
 	b.l.t.Helper()
+	out, err := b.ask(args...)
+	if err != nil {
+		b.l.t.Fatal(err)
+	}
+	return out
+}
+
+func (b *bird) ask(args ...string) (string, error) {
 	out, err := exec.Command("/usr/sbin/birdc", append([]string{"-s", b.dir + "/ctl"}, args...)...).CombinedOutput()
 	if err != nil {
-		b.l.t.Fatalf("birdc %v: %v\n%s", args, err, out)
+		err = fmt.Errorf("birdc %v: %w\n%s", args, err, out)
 	}
-	return string(out)
+	return string(out), err
 }
 
 func (b *bird) has(cmd string, texts ...string) {
 	b.l.t.Helper()
 	waitFor(b.l.t, "BIRD: "+cmd, 40*time.Second, func() error {
-		return hasTexts(b.birdc(strings.Fields(cmd)...), texts)
+		// BIRD also answers "network not found" with an error.
+		out, err := b.ask(strings.Fields(cmd)...)
+		if err != nil {
+			return err
+		}
+		return hasTexts(out, texts)
 	})
 }
 
