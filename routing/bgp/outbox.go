@@ -5,14 +5,30 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 )
 
-// batchSize is how many routes a call to the sink carries at most.
-const batchSize = 1024
+const (
+	// batchSize is how many routes a call to the sink carries at most.
+	batchSize = 4096
+	// busyBatch is how many changes found at once mean that a table is being learned; then the next ones are given gatherTime to
+	// become many, since each call costs everyone down to the data plane.
+	busyBatch  = 32
+	gatherTime = 10 * time.Millisecond
+	// spareSize is the largest map that is kept for use again.
+	spareSize = 1 << 16
+)
 
 type eorMark struct {
 	neighbor netip.Addr
 	family   Family
+}
+
+// change is what is to be told of a prefix: a set, or the paths that it is to be made of. None of both: withdrawn.
+type change struct {
+	set   *PathSet
+	paths []tapped
+	stale bool // of the best of paths
 }
 
 // outbox folds changes until the sink takes them. It holds one entry per changed prefix, so it is bounded by the number
@@ -22,9 +38,11 @@ type outbox struct {
 	sink     Sink
 	log      *slog.Logger
 	wake     chan struct{}
+	// build makes a set of paths; it is called by run.
+	build func(paths []tapped, stale bool) *PathSet
 
 	mu        sync.Mutex
-	dirty     map[netip.Prefix]*PathSet // nil: withdrawn
+	dirty     map[netip.Prefix]change
 	eors      []eorMark
 	converged func()                    // called after Sink.Converged
 	touched   map[netip.Prefix]struct{} // put since a resend began; nil if there is none
@@ -34,7 +52,7 @@ func newOutbox(sink Sink, log *slog.Logger, instance func() string) *outbox {
 	return &outbox{
 		sink: sink, log: log, instance: instance,
 		wake:  make(chan struct{}, 1),
-		dirty: make(map[netip.Prefix]*PathSet),
+		dirty: make(map[netip.Prefix]change),
 	}
 }
 
@@ -45,9 +63,16 @@ func (o *outbox) signal() {
 	}
 }
 
-func (o *outbox) put(p netip.Prefix, s *PathSet) {
+func (o *outbox) put(p netip.Prefix, s *PathSet) { o.add(p, change{set: s}) }
+
+// offer puts the paths of a prefix, to be made a set of when its turn comes: the caller is GoBGP's server.
+func (o *outbox) offer(p netip.Prefix, paths []tapped, stale bool) {
+	o.add(p, change{paths: paths, stale: stale})
+}
+
+func (o *outbox) add(p netip.Prefix, c change) {
 	o.mu.Lock()
-	o.dirty[p] = s
+	o.dirty[p] = c
 	if o.touched != nil {
 		o.touched[p] = struct{}{}
 	}
@@ -70,7 +95,7 @@ func (o *outbox) track(on bool) {
 func (o *outbox) resend(p netip.Prefix, s *PathSet) {
 	o.mu.Lock()
 	if _, ok := o.touched[p]; !ok {
-		o.dirty[p] = s
+		o.dirty[p] = change{set: s}
 	}
 	o.mu.Unlock()
 	o.signal()
@@ -102,23 +127,39 @@ func (o *outbox) converge(done func()) {
 func (o *outbox) run(ctx context.Context) {
 	routes := make([]Route, 0, batchSize)
 	gone := make([]netip.Prefix, 0, batchSize)
+	gather := time.NewTimer(time.Hour)
+	defer gather.Stop()
+	spare := make(map[netip.Prefix]change)
+	busy := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-o.wake:
 		}
+		if busy {
+			gather.Reset(gatherTime)
+			select {
+			case <-ctx.Done():
+				return
+			case <-gather.C:
+			}
+		}
 		o.mu.Lock()
 		dirty, eors, converged := o.dirty, o.eors, o.converged
-		o.dirty, o.eors, o.converged = make(map[netip.Prefix]*PathSet), nil, nil
+		o.dirty, o.eors, o.converged = spare, nil, nil
 		o.mu.Unlock()
 
 		instance := o.instance()
-		for p, s := range dirty {
-			if s == nil {
+		for p, c := range dirty {
+			set := c.set
+			if c.paths != nil {
+				set = o.build(c.paths, c.stale)
+			}
+			if set == nil {
 				gone = append(gone, p)
 			} else {
-				routes = append(routes, Route{Prefix: p, PathSet: s})
+				routes = append(routes, Route{Prefix: p, PathSet: set})
 			}
 			if len(routes) == batchSize {
 				routes = o.upsert(ctx, instance, routes)
@@ -135,6 +176,13 @@ func (o *outbox) run(ctx context.Context) {
 		if converged != nil {
 			o.sink.Converged(ctx, instance)
 			converged()
+		}
+		busy = len(dirty) >= busyBatch
+		if len(dirty) <= spareSize {
+			clear(dirty)
+			spare = dirty
+		} else {
+			spare = make(map[netip.Prefix]change)
 		}
 	}
 }

@@ -246,7 +246,6 @@ func (s *Speaker) read(ctx context.Context, t table, prefixes []netip.Prefix) (m
 	for _, p := range prefixes {
 		req.Prefixes = append(req.Prefixes, &api.TableLookupPrefix{Prefix: p.String()})
 	}
-	w := watcher{s: s}
 	out := make(map[netip.Prefix][]Path, len(prefixes))
 	err := s.srv.ListPath(ctx, req, func(d *api.Destination) {
 		p, err := netip.ParsePrefix(d.GetPrefix())
@@ -258,7 +257,7 @@ func (s *Speaker) read(ctx context.Context, t table, prefixes []netip.Prefix) (m
 			a := attributesOf(x)
 			a.Prefix = p
 			if t.kind == api.TableType_GLOBAL {
-				r := rankOf(x, w.facts(x).ebgp)
+				r := rankOf(x, s.facts(sourceOf(x)).ebgp)
 				if i == 0 {
 					best = r
 				}

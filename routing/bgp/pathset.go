@@ -22,6 +22,7 @@ type builder struct {
 	sets map[uint64][]*PathSet
 	n    int
 	seed maphash.Seed
+	hops []netip.Addr // of the set being built
 }
 
 // maxInterned bounds the table of shared sets; it starts over when full.
@@ -115,40 +116,65 @@ func (a pathAttrs) hop(f peerFacts) (netip.Addr, bool) {
 	return nh, true
 }
 
-// peerFacts is what the watcher must know about the neighbour of a path.
+// peerFacts is what must be known about the neighbour of a path.
 type peerFacts struct {
 	addr netip.Addr // with its zone
 	zone string     // for link-local next hops
 	ebgp bool
 }
 
-// build makes the set of a prefix from the event's paths, the best one first; nil if there is nothing to forward by.
-func (b *builder) build(paths []*api.Path, c *Config, facts func(*api.Path) peerFacts) *PathSet {
-	best := paths[0]
-	if best.GetIsWithdraw() || best.GetSourceAsn() == 0 || best.GetNeighborIp() == "<nil>" {
+// candidate is a path of a prefix as far as the forwarding needs it.
+type candidate struct {
+	pathAttrs
+	from pathSource // zero for our own routes
+	asn  uint32
+}
+
+// candidate reads a path of GoBGP's API.
+func (b *builder) candidate(p *api.Path) candidate {
+	c := candidate{pathAttrs: b.attrs(p), asn: p.GetSourceAsn()}
+	if p.GetNeighborIp() != "<nil>" {
+		c.from = pathSource{p.GetNeighborIp(), p.GetSourceId()}
+	}
+	return c
+}
+
+// build makes the set of a prefix from the paths of an event, the best one first; nil if there is nothing to forward by.
+func (b *builder) build(paths []*api.Path, c *Config, facts func(pathSource) peerFacts) *PathSet {
+	if paths[0].GetIsWithdraw() {
 		return nil
 	}
-	f := facts(best)
-	a := b.attrs(best)
+	return b.buildFrom(len(paths), func(i int) candidate { return b.candidate(paths[i]) }, paths[0].GetStale(), c, facts)
+}
+
+// buildFrom makes a set of n paths, read one by one.
+func (b *builder) buildFrom(n int, read func(int) candidate, stale bool, c *Config, facts func(pathSource) peerFacts) *PathSet {
+	best := read(0)
+	if best.asn == 0 || best.from == (pathSource{}) {
+		return nil
+	}
+	f := facts(best.from)
 	set := PathSet{
-		EBGP: f.ebgp, MED: a.med, LocalPref: a.localPref, Neighbor: f.addr, PeerAS: best.GetSourceAsn(),
-		Stale: best.GetStale(), Distance: c.Distance.IBGP,
+		EBGP: f.ebgp, MED: best.med, LocalPref: best.localPref, Neighbor: f.addr, PeerAS: best.asn,
+		Stale: stale, Distance: c.Distance.IBGP,
 	}
 	limit := c.Multipath.IBGP
 	if f.ebgp {
 		set.Distance, limit = c.Distance.EBGP, c.Multipath.EBGP
 	}
-	hops := make([]netip.Addr, 0, min(limit, len(paths)))
-	if nh, ok := a.hop(f); ok {
+	hops := b.hops[:0]
+	if nh, ok := best.hop(f); ok {
 		hops = append(hops, nh)
 	}
 	if limit > 1 {
-		for _, p := range paths[1:] {
-			if nh, ok := b.attrs(p).hop(facts(p)); ok && !slices.Contains(hops, nh) {
+		for i := 1; i < n; i++ {
+			p := read(i)
+			if nh, ok := p.hop(facts(p.from)); ok && !slices.Contains(hops, nh) {
 				hops = append(hops, nh)
 			}
 		}
 	}
+	b.hops = hops
 	if len(hops) == 0 {
 		return nil
 	}
@@ -157,19 +183,21 @@ func (b *builder) build(paths []*api.Path, c *Config, facts func(*api.Path) peer
 	hops = hops[:min(limit, len(hops))]
 	slices.SortFunc(hops, netip.Addr.Compare)
 	set.NextHops = hops
-	return b.intern(set)
+	return b.intern(&set)
 }
 
-func (b *builder) intern(s PathSet) *PathSet {
-	var h maphash.Hash
-	h.SetSeed(b.seed)
+// intern gives the shared set that equals s, whose next hops are not kept.
+func (b *builder) intern(s *PathSet) *PathSet {
+	k := uint64(0)
 	for _, nh := range s.NextHops {
-		k := nh.As16()
-		h.Write(k[:])
+		k = maphash.Comparable(b.seed, struct {
+			a netip.Addr
+			k uint64
+		}{nh, k})
 	}
-	k := h.Sum64() ^ uint64(s.MED)<<32 ^ uint64(s.LocalPref)
+	k ^= uint64(s.MED)<<32 ^ uint64(s.LocalPref)
 	for _, o := range b.sets[k] {
-		if o.Equal(&s) {
+		if o.Equal(s) {
 			return o
 		}
 	}
@@ -177,7 +205,9 @@ func (b *builder) intern(s PathSet) *PathSet {
 		clear(b.sets)
 		b.n = 0
 	}
-	o := &s
+	o := new(PathSet)
+	*o = *s
+	o.NextHops = slices.Clone(s.NextHops)
 	b.sets[k] = append(b.sets[k], o)
 	b.n++
 	return o

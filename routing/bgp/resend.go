@@ -22,16 +22,16 @@ func (s *Speaker) resend(ctx context.Context) error {
 	}
 	s.out.track(true)
 	defer s.out.track(false)
-	w := watcher{s: s, b: newBuilder()}
+	b := newBuilder()
 	for _, f := range []Family{IPv4Unicast, IPv6Unicast} {
 		req := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: apiFamily(f)}
 		err := s.srv.ListPath(ctx, req, func(d *api.Destination) {
-			paths := multipath(d.GetPaths(), w.facts)
+			paths := multipath(d.GetPaths(), s.facts)
 			if len(paths) == 0 {
 				return
 			}
-			if p, ok := w.b.prefix(paths[0].GetNlri()); ok {
-				s.out.resend(p, w.b.build(paths, c, w.facts))
+			if p, ok := b.prefix(paths[0].GetNlri()); ok {
+				s.out.resend(p, b.build(paths, c, s.facts))
 			}
 		})
 		if err != nil {
@@ -43,14 +43,14 @@ func (s *Speaker) resend(ctx context.Context) error {
 
 // multipath keeps of the paths of a prefix, the best one first, those that are as good as it by the steps of the
 // decision process that GoBGP looks at when it forms the set of an event.
-func multipath(paths []*api.Path, facts func(*api.Path) peerFacts) []*api.Path {
+func multipath(paths []*api.Path, facts func(pathSource) peerFacts) []*api.Path {
 	var out []*api.Path
 	var best rank
 	for _, p := range paths {
 		if p.GetIsNexthopInvalid() {
 			continue
 		}
-		r := rankOf(p, facts(p).ebgp)
+		r := rankOf(p, facts(sourceOf(p)).ebgp)
 		if len(out) == 0 {
 			best = r
 		}

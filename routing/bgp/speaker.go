@@ -30,6 +30,7 @@ type Speaker struct {
 	resolve func(netip.Addr) string
 	srv     *server.BgpServer
 	out     *outbox
+	tap     *tap
 	cancel  context.CancelFunc
 	ctx     context.Context
 	wg      sync.WaitGroup
@@ -81,6 +82,18 @@ func New(ctx context.Context, o Options) (*Speaker, error) {
 	if err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("bgp: watch GoBGP's events: %w", err)
+	}
+	s.tap = &tap{put: s.out.offer}
+	b := newBuilder()
+	s.out.build = func(paths []tapped, stale bool) *PathSet {
+		c := s.cur.Load()
+		if c == nil {
+			return nil
+		}
+		return b.buildFrom(len(paths), func(i int) candidate { return s.tap.read(paths[i]) }, stale, c, s.facts)
+	}
+	if err := s.tap.attach(s.srv); err != nil {
+		s.log.Warn("bgp takes routes the slow way", "reason", err)
 	}
 	s.wg.Add(2)
 	go func() { defer s.wg.Done(); s.out.run(s.ctx) }()

@@ -157,7 +157,7 @@ func TestPathSet(t *testing.T) {
 		}
 	}
 	zone := ""
-	facts := func(p *api.Path) peerFacts { return peerFacts{addr: addr(p.NeighborIp), zone: zone, ebgp: true} }
+	facts := func(p pathSource) peerFacts { return peerFacts{addr: addr(p.addr), zone: zone, ebgp: true} }
 	c := Config{Multipath: Multipath{EBGP: 2, IBGP: 1}, Distance: Distance{EBGP: 20, IBGP: 200}}
 	b := newBuilder()
 	check := func(want []string, paths ...*api.Path) *PathSet {
@@ -272,7 +272,7 @@ func TestResendYieldsToEvents(t *testing.T) {
 	o.resend(a, &PathSet{MED: 1})
 	o.resend(b, &PathSet{MED: 1})
 	o.track(false)
-	if o.dirty[a] != newer || o.dirty[b] == nil {
+	if o.dirty[a].set != newer || o.dirty[b].set == nil {
 		t.Errorf("%+v", o.dirty)
 	}
 }

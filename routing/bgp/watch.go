@@ -39,7 +39,7 @@ func (w *watcher) paths(paths []*api.Path) {
 			return
 		}
 		if f, ok := familyOfAPI(first.GetFamily()); ok {
-			n := w.facts(first)
+			n := w.s.facts(sourceOf(first))
 			w.s.out.endOfRIB(n.addr, f)
 			w.s.restart.endOfRIB(n.addr, f)
 		}
@@ -49,14 +49,16 @@ func (w *watcher) paths(paths []*api.Path) {
 	if !ok {
 		return
 	}
-	w.s.out.put(p, w.b.build(paths, c, w.facts))
+	w.s.out.put(p, w.b.build(paths, c, w.s.facts))
 }
 
-func (w *watcher) facts(p *api.Path) peerFacts {
-	src := pathSource{p.GetNeighborIp(), p.GetSourceId()}
-	f, ok := w.s.peers.find(src)
+func sourceOf(p *api.Path) pathSource { return pathSource{p.GetNeighborIp(), p.GetSourceId()} }
+
+// facts are those of the neighbour a path came from.
+func (s *Speaker) facts(src pathSource) peerFacts {
+	f, ok := s.peers.find(src)
 	if !ok {
-		f = w.s.identify(w.s.ctx, src.addr, src.routerID)
+		f = s.identify(s.ctx, src.addr, src.routerID)
 	}
 	return f
 }
