@@ -127,8 +127,8 @@ static __rte_always_inline uint16_t classify(struct rte_mbuf *m, struct mb_meta 
 {
 	const uint8_t *h = rte_pktmbuf_mtod(m, const uint8_t *);
 	const struct port *p = r->p;
+	uint64_t dst, src;
 	uint16_t type;
-	uint64_t dst;
 
 	*meta = (struct mb_meta){
 		.iface = r->iface, .vrf = r->vrf, .l2_len = sizeof(struct rte_ether_hdr)};
@@ -137,6 +137,7 @@ static __rte_always_inline uint16_t classify(struct rte_mbuf *m, struct mb_meta 
 		return EDGE_SHORT;
 	}
 	memcpy(&dst, h, sizeof(dst));
+	memcpy(&src, h + 6, sizeof(src));
 	memcpy(&type, h + 12, sizeof(type));
 	if (unlikely(type == RTE_BE16(RTE_ETHER_TYPE_VLAN) ||
 		     type == RTE_BE16(RTE_ETHER_TYPE_QINQ) ||
@@ -148,7 +149,7 @@ static __rte_always_inline uint16_t classify(struct rte_mbuf *m, struct mb_meta 
 		meta->l2_len = 0;
 		return EDGE_DOWN;
 	}
-	if (unlikely((dst & MAC_MASK) != p->mac64 || (h[6] & 1) != 0 ||
+	if (unlikely((dst & MAC_MASK) != p->mac64 || (src & 1) != 0 || (src & MAC_MASK) == 0 ||
 		     (type != RTE_BE16(RTE_ETHER_TYPE_IPV4) &&
 		      type != RTE_BE16(RTE_ETHER_TYPE_IPV6))))
 		return slow(m, meta, p, type, sizeof(struct rte_ether_hdr));
