@@ -37,10 +37,10 @@ static const char *kv(const char *s, const char *key, char *buf, size_t size)
 static bool known_keys(const char *s, struct dp_error *err)
 {
 	while (*s != 0) {
-		size_t len = strcspn(s, ","), key = strcspn(s, "=");
+		size_t len = strcspn(s, ","), key = strcspn(s, "=,");
 
-		if (!((key == 5 && strncmp(s, "iface", 5) == 0) ||
-		      (key == 6 && strncmp(s, "driver", 6) == 0))) {
+		if (s[key] != '=' || !((key == 5 && strncmp(s, "iface", 5) == 0) ||
+				       (key == 6 && strncmp(s, "driver", 6) == 0))) {
 			dp_fail(err, DP_INVALID, "device",
 				"\"%.*s\" is not known; give iface=NAME[,driver=af_packet|af_xdp]",
 				(int)len, s);
@@ -117,16 +117,25 @@ static void quiet_kernel(const char *name)
 static int netdev_devargs(struct port *p, const struct iface_config *c, char *args, size_t size,
 			  struct dp_error *err)
 {
-	char name[64], driver[32];
+	char name[64], driver[32] = "af_packet";
 	uint64_t mtu;
 	unsigned int frame;
 	int rc;
 
 	if (!known_keys(c->device, err))
 		return -1;
-	if (kv(c->device, "iface", name, sizeof(name)) == NULL || strlen(name) >= sizeof(p->netdev))
+	if (kv(c->device, "iface", name, sizeof(name)) == NULL || name[0] == 0 ||
+	    strlen(name) >= sizeof(p->netdev))
 		return dp_fail(err, DP_INVALID, "device",
 			       "iface= needs the name of a network device");
+	kv(c->device, "driver", driver, sizeof(driver));
+	if (strcmp(driver, "af_packet") != 0 && strcmp(driver, "af_xdp") != 0)
+		return dp_fail(err, DP_INVALID, "device",
+			       "driver \"%s\" is not af_packet or af_xdp", driver);
+	if (strcmp(driver, "af_xdp") == 0 && !mb_pool_is_packed(dp_pool))
+		return dp_fail(err, DP_UNSUPPORTED, "device",
+			       "af_xdp needs virtual addresses for devices: start without "
+			       "hugepages, or with --eal=--iova-mode=va");
 	if (!netdev_state(name, &p->netdev_index, NULL, &mtu, NULL))
 		return dp_fail(
 			err, DP_NOT_FOUND, "device",
@@ -139,8 +148,7 @@ static int netdev_devargs(struct port *p, const struct iface_config *c, char *ar
 	quiet_kernel(name);
 	snprintf(p->netdev, sizeof(p->netdev), "%s", name);
 	p->mtu = (uint16_t)RTE_MIN(mtu, (uint64_t)UINT16_MAX);
-	if (kv(c->device, "driver", driver, sizeof(driver)) == NULL ||
-	    strcmp(driver, "af_packet") == 0) {
+	if (strcmp(driver, "af_packet") == 0) {
 		if (ring_frames(p, c->mtu, &frame, err) < 0)
 			return -1;
 		snprintf(args, size,
@@ -149,17 +157,8 @@ static int netdev_devargs(struct port *p, const struct iface_config *c, char *ar
 			 name, name, RTE_MAX(frame, 4096u), frame, 1024u);
 		return 0;
 	}
-	if (strcmp(driver, "af_xdp") == 0) {
-		if (!mb_pool_is_packed(dp_pool))
-			return dp_fail(err, DP_UNSUPPORTED, "device",
-				       "af_xdp needs virtual addresses for devices: start without "
-				       "hugepages, or with --eal=--iova-mode=va");
-		snprintf(args, size, "net_af_xdp_%s,iface=%s,start_queue=0,queue_count=1", name,
-			 name);
-		return 0;
-	}
-	return dp_fail(err, DP_INVALID, "device", "driver \"%s\" is not af_packet or af_xdp",
-		       driver);
+	snprintf(args, size, "net_af_xdp_%s,iface=%s,start_queue=0,queue_count=1", name, name);
+	return 0;
 }
 
 /* The name DPDK knows the device by: devargs up to the first comma. */
