@@ -38,7 +38,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 include mk/deps.mk
 
-.PHONY: help build dataplane go generate lint format test test-go test-c test-integration demo bench fuzz images clean
+.PHONY: help build dataplane go generate lint format test test-go test-c test-integration test-sanitize demo bench fuzz images clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -48,7 +48,8 @@ build: dataplane go ## the three programs, into bin/
 dataplane: deps-build
 	@if [ ! -f $(MESON_BUILD)/build.ninja ]; then meson setup $(MESON_BUILD) $(MESON_ARGS) >/dev/null; fi
 	@ninja --quiet -C $(MESON_BUILD)
-	@mkdir -p $(BIN) && ln -sfn ../$(MESON_BUILD)/dataplane/vnf-dataplane $(BIN)/vnf-dataplane
+	@mkdir -p $(BIN)
+	@if [ -z "$(SANITIZE)" ]; then ln -sfn ../$(MESON_BUILD)/dataplane/vnf-dataplane $(BIN)/vnf-dataplane; fi
 
 go: deps-build
 	@mkdir -p $(BIN)
@@ -75,6 +76,11 @@ test-go: dataplane deps-test ## unit tests of the Go packages with the race dete
 
 test-integration: build deps-test ## the whole system in network namespaces, with real peers
 	MILLRACE_BIN=$(CURDIR)/$(BIN) go test -count=1 -timeout 30m ./integration/...
+
+test-sanitize: build deps-test ## the whole system again, with a data plane under ASan and UBSan (slower, not part of test)
+	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
+	MILLRACE_BIN=$(CURDIR)/$(BIN) MILLRACE_DATAPLANE=$(CURDIR)/$(BUILD)/sanitize/dataplane/vnf-dataplane \
+		go test -count=1 -timeout 60m ./integration/...
 
 demo: build deps-test ## the lab: hosts, the router, BGP peers
 	MILLRACE_BIN=$(CURDIR)/$(BIN) go run ./demo

@@ -52,7 +52,7 @@ network-instances:
 
 func startBox(ctx context.Context, l *lab.Lab, ns, peer *lab.NS, table []netip.Prefix) (b *bgpBox, err error) {
 	// Without hugepages: then VmHWM counts all of the data plane's memory.
-	box, err := l.Box(ns, lab.BoxOptions{Config: bgpConfig, Dataplane: "hugepages: false\n", LogLevel: "warn"})
+	box, err := l.Box(ns, lab.BoxOptions{Config: bgpConfig, Dataplane: "hugepages: false\nipv6-routes: 16384\n", LogLevel: "warn"})
 	if err != nil {
 		return nil, err
 	}

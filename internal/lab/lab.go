@@ -76,8 +76,14 @@ func moduleRoot() (string, error) {
 	return "", errors.New("not inside the module, and MILLRACE_BIN is not set")
 }
 
-// Bin returns the path of one of the programs under test.
-func (l *Lab) Bin(name string) string { return filepath.Join(l.bin, name) }
+// Bin returns the path of one of the programs under test. $MILLRACE_DATAPLANE names another data plane, for example one built with
+// sanitizers.
+func (l *Lab) Bin(name string) string {
+	if other := os.Getenv("MILLRACE_DATAPLANE"); other != "" && name == "vnf-dataplane" {
+		return other
+	}
+	return filepath.Join(l.bin, name)
+}
 
 // Err is the first error of the calls that build the network (NS, Veth, Addr, …), which do not return theirs one by one.
 func (l *Lab) Err() error {
