@@ -120,6 +120,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	wg.Go(func() { fail(d.c.Run(ctx)) })
+	wg.Go(func() { tuneCollector(ctx) })
 	wg.Go(func() { d.reload(ctx) })
 	for name, l := range listeners {
 		if name == ListenMetrics {
