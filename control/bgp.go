@@ -30,17 +30,21 @@ type instanceBGP struct {
 	redistDone chan struct{}
 }
 
-// sink takes what a speaker learns into the RIB.
-type sink struct{ c *Controller }
+// sink takes what a speaker learns into the RIB. Each speaker has its own, which it calls from one goroutine.
+type sink struct {
+	c       *Controller
+	changes []rib.Change // of the last call
+	hops    map[*bgp.PathSet][]rib.NextHop
+}
 
 func bgpOrigin(instance string) string { return "bgp:" + instance }
 
 // Upsert implements bgp.Sink.
-func (s sink) Upsert(_ context.Context, instance string, routes []bgp.Route) error {
-	changes := make([]rib.Change, len(routes))
-	hops := map[*bgp.PathSet][]rib.NextHop{}
+func (s *sink) Upsert(_ context.Context, instance string, routes []bgp.Route) error {
+	changes, hops := s.changes[:0], s.hops
+	clear(hops)
 	origin := bgpOrigin(instance)
-	for i, r := range routes {
+	for _, r := range routes {
 		h, ok := hops[r.PathSet]
 		if !ok {
 			h = make([]rib.NextHop, len(r.NextHops))
@@ -49,24 +53,25 @@ func (s sink) Upsert(_ context.Context, instance string, routes []bgp.Route) err
 			}
 			hops[r.PathSet] = h
 		}
-		changes[i] = rib.Change{Op: rib.Add, Route: rib.Route{
+		changes = append(changes, rib.Change{Op: rib.Add, Route: rib.Route{
 			VRF: instance, Prefix: r.Prefix, Source: rib.SourceBGP, Origin: origin, Distance: r.Distance, Metric: r.MED, NextHops: h,
-		}}
+		}})
 	}
 	return s.apply(changes)
 }
 
 // Withdraw implements bgp.Sink.
-func (s sink) Withdraw(_ context.Context, instance string, prefixes []netip.Prefix) error {
-	changes := make([]rib.Change, len(prefixes))
+func (s *sink) Withdraw(_ context.Context, instance string, prefixes []netip.Prefix) error {
+	changes := s.changes[:0]
 	origin := bgpOrigin(instance)
-	for i, p := range prefixes {
-		changes[i] = rib.Change{Op: rib.Delete, Route: rib.Route{VRF: instance, Prefix: p, Source: rib.SourceBGP, Origin: origin}}
+	for _, p := range prefixes {
+		changes = append(changes, rib.Change{Op: rib.Delete, Route: rib.Route{VRF: instance, Prefix: p, Source: rib.SourceBGP, Origin: origin}})
 	}
 	return s.apply(changes)
 }
 
-func (s sink) apply(changes []rib.Change) error {
+func (s *sink) apply(changes []rib.Change) error {
+	s.changes = changes
 	var first error
 	refused := 0
 	for i, err := range s.c.rib.Apply(changes) {
@@ -85,13 +90,13 @@ func (s sink) apply(changes []rib.Change) error {
 }
 
 // EndOfRIB implements bgp.Sink.
-func (s sink) EndOfRIB(_ context.Context, instance string, neighbor netip.Addr, family bgp.Family) {
+func (s *sink) EndOfRIB(_ context.Context, instance string, neighbor netip.Addr, family bgp.Family) {
 	s.c.log.Info("BGP end-of-RIB", "instance", instance, "neighbor", neighbor, "family", family)
 	s.c.restart.gotEndOfRIB(instance, neighbor, family)
 }
 
 // Converged implements bgp.Sink: when it returns, the FIB has what BGP has.
-func (s sink) Converged(ctx context.Context, instance string) {
+func (s *sink) Converged(ctx context.Context, instance string) {
 	if err := s.c.waitFIB(ctx, fibPatience); err != nil && ctx.Err() == nil {
 		s.c.log.Warn("BGP goes on before the FIB has acknowledged its routes", "instance", instance, "error", err)
 	}
@@ -170,7 +175,10 @@ func (in *instanceBGP) setRules(ctx context.Context, rules []rule) {
 func (c *Controller) startBGP(name string) (*instanceBGP, error) {
 	ctx, cancel := context.WithCancel(c.bgpCtx)
 	log := c.log.With("instance", name)
-	s, err := bgp.New(ctx, bgp.Options{Log: log, Sink: sink{c}, ResolveInterface: func(a netip.Addr) string { return c.linkOf(name, a) }})
+	s, err := bgp.New(ctx, bgp.Options{
+		Log: log, Sink: &sink{c: c, hops: map[*bgp.PathSet][]rib.NextHop{}},
+		ResolveInterface: func(a netip.Addr) string { return c.linkOf(name, a) },
+	})
 	if err != nil {
 		cancel()
 		return nil, err

@@ -12,6 +12,9 @@ import (
 // Batches are kept well under MaxFrame, so that an answer with an error for each operation fits as well.
 const batchBytes = 1 << 20
 
+// The largest encoding of a route but for the name of its network instance: keys, lengths, an IPv6 prefix and an id.
+const routeSize = 64
+
 // Batches of one Apply that are on their way at the same time.
 const batchWindow = 4
 
@@ -96,11 +99,22 @@ func (c *Client) applyOn(ctx context.Context, k *conn, ops []*pb.Op) (Result, er
 	return res, sendErr
 }
 
+// opSize is no less than what an operation takes in a batch.
+func opSize(op *pb.Op) int {
+	switch o := op.GetOp().(type) {
+	case *pb.Op_Route:
+		return routeSize + len(o.Route.GetVrf()) // exact sizes of many routes cost more than they are worth
+	case *pb.Op_RouteDelete:
+		return routeSize + len(o.RouteDelete.GetVrf())
+	}
+	return proto.Size(op) + 8
+}
+
 // batchLen is how many of the operations go into one batch; at least one.
 func batchLen(ops []*pb.Op) int {
 	size := 0
 	for i, op := range ops {
-		size += proto.Size(op) + 8
+		size += opSize(op)
 		if i > 0 && (i == MaxOps || size > batchBytes) {
 			return i
 		}

@@ -65,6 +65,8 @@ type Client struct {
 	lastErr error
 	// up is closed while there is a connection, and made anew when it breaks.
 	up chan struct{}
+	// spaces are those of FIB batches, for use again.
+	spaces []*opSpace
 }
 
 // New checks the options. Nothing happens before Run.

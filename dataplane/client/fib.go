@@ -28,13 +28,18 @@ func (f fibDataplane) Apply(ctx context.Context, ops []fib.Op) ([]error, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := make([]*pb.Op, len(ops))
+	s := f.c.opSpace()
+	defer f.c.giveBack(s)
 	for i := range ops {
-		if out[i], err = fibOp(&ops[i]); err != nil {
-			return nil, fmt.Errorf("operation %d: %w", i, err)
+		op := s.route(&ops[i])
+		if op == nil {
+			if op, err = fibOp(&ops[i]); err != nil {
+				return nil, fmt.Errorf("operation %d: %w", i, err)
+			}
 		}
+		s.ops = append(s.ops, op)
 	}
-	res, err := f.c.applyOn(ctx, k, out)
+	res, err := f.c.applyOn(ctx, k, s.ops)
 	if err != nil {
 		return nil, err
 	}
@@ -113,14 +118,6 @@ func fibOp(o *fib.Op) (*pb.Op, error) {
 		return &pb.Op{Op: &pb.Op_Group{Group: g}}, nil
 	case fib.GroupDelete:
 		return &pb.Op{Op: &pb.Op_GroupDelete{GroupDelete: o.ID}}, nil
-	case fib.RouteUpsert:
-		return &pb.Op{Op: &pb.Op_Route{Route: &pb.Route{
-			Vrf: o.VRF, Prefix: o.Prefix.Addr().AsSlice(), PrefixLen: uint32(o.Prefix.Bits()), GroupId: o.ID,
-		}}}, nil
-	case fib.RouteDelete:
-		return &pb.Op{Op: &pb.Op_RouteDelete{RouteDelete: &pb.RouteKey{
-			Vrf: o.VRF, Prefix: o.Prefix.Addr().AsSlice(), PrefixLen: uint32(o.Prefix.Bits()),
-		}}}, nil
 	}
 	return nil, fmt.Errorf("%s is not known to the seam", o.Type)
 }
