@@ -14,6 +14,7 @@
 
 #include "../core/error.h"
 #include "../core/loop.h"
+#include "../fib/group.h"
 #include "seam.h"
 #include "testbed.h"
 #include "testops.h"
@@ -234,6 +235,76 @@ static void test_batch(void)
 	printf("batch of %u routes: %.0f ns each\n", SEAM_OPS,
 	       ((double)(t1.tv_sec - t0.tv_sec) * 1e9 + (double)(t1.tv_nsec - t0.tv_nsec)) /
 		       SEAM_OPS);
+}
+
+#define FLOWS 1024
+
+/* The next hop of each flow. The control thread is at rest between two requests. */
+static void flows_of(uint64_t group, uint32_t *nh)
+{
+	for (uint32_t hash = 0; hash < FLOWS; hash++)
+		nh[hash] = group_select(group_obj_find(group)->index, hash);
+}
+
+static void group_like(uint64_t id, const uint64_t *ids, size_t n, uint64_t like)
+{
+	PB(Group) m = PB_VALUE(GROUP);
+	PB(Op) op = PB_VALUE(OP);
+	PB(Member) mem[16], *mp[16];
+
+	for (size_t k = 0; k < n; k++) {
+		PB_INIT(member)(&mem[k]);
+		mem[k].next_hop_id = ids[k];
+		mp[k] = &mem[k];
+	}
+	m.id = id;
+	m.members = mp;
+	m.n_members = n;
+	m.like_id = like;
+	op.op_case = PBC(OP__OP_GROUP);
+	op.group = &m;
+	client_apply(fd_main, &op);
+}
+
+/* A group that takes another's routes over leaves the flows of common members where they are, also
+ * if it has more buckets. */
+static void test_group_like(void)
+{
+	static uint32_t four[FLOWS], three[FLOWS], back[FLOWS], many[FLOWS];
+	static const uint64_t ids[] = {21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32};
+	size_t moved = 0;
+	uint32_t dead;
+	char gw[32];
+
+	for (size_t k = 0; k < RTE_DIM(ids); k++) {
+		snprintf(gw, sizeof(gw), "192.0.2.%u", (unsigned int)ids[k]);
+		next_hop(ids[k], GATEWAY, "eth1", gw, "", NULL);
+	}
+	group_like(21, ids, 4, 0);
+	group_like(22, (const uint64_t[]){21, 22, 24}, 3, 21);
+	group_like(23, ids, 4, 22);
+	group_like(24, ids, RTE_DIM(ids), 23);
+	group_like(25, ids, 2, 999);
+	flows_of(21, four);
+	flows_of(22, three);
+	flows_of(23, back);
+	flows_of(24, many);
+	dead = nh_obj_find(23)->nh;
+	for (size_t k = 0; k < FLOWS; k++) {
+		CHECK(three[k] != dead, "flow %zu", k);
+		CHECK(four[k] == dead || three[k] == four[k], "flow %zu moved", k);
+		CHECK(back[k] == dead || back[k] == three[k], "flow %zu moved back", k);
+		for (size_t i = 0; i < 4 && back[k] != many[k]; i++)
+			CHECK(many[k] != nh_obj_find(ids[i])->nh, "flow %zu moved to an old member",
+			      k);
+		moved += back[k] != many[k];
+	}
+	/* Eight of twelve are new. */
+	CHECK(moved > FLOWS / 2 && moved < FLOWS * 3 / 4, "%zu of %d flows moved", moved, FLOWS);
+	for (uint64_t id = 21; id <= 25; id++)
+		group_delete(id, NULL);
+	for (size_t k = 0; k < RTE_DIM(ids); k++)
+		next_hop_delete(ids[k], NULL);
 }
 
 /* Number of rows of a table, read in pages. */
@@ -607,6 +678,7 @@ static void *client_thread(void *arg)
 		{"refusals", test_refusals},
 		{"embedded NUL", test_embedded_nul},
 		{"lookup", test_lookup},
+		{"group like another", test_group_like},
 		{"batch", test_batch},
 		{"paging", test_paging},
 		{"cursors", test_cursors},

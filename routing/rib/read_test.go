@@ -300,3 +300,25 @@ func TestConcurrent(t *testing.T) {
 	close(stop)
 	<-done
 }
+
+// TestFeedLike: a group made for routes that have one is handed out with that one's number.
+func TestFeedLike(t *testing.T) {
+	r := lab()
+	f := r.Feed()
+	pull := func() []Delta {
+		ds, _ := f.Pull(nil, 50)
+		f.Ack(ds, make([]uint8, len(ds)))
+		return ds
+	}
+	pull()
+	must(t, r, static("192.0.2.0/24", via("10.0.0.1", "10.0.1.1")...))
+	first := pull()
+	if len(first) != 2 || first[0].Op != GroupUpdate || first[0].Like != 0 {
+		t.Fatalf("%+v", first)
+	}
+	must(t, r, static("192.0.2.0/24", via("10.0.0.1")...))
+	next := pull()
+	if len(next) != 2 || next[0].Op != GroupUpdate || next[0].Group == first[0].Group || next[0].Like != first[0].Group {
+		t.Errorf("%+v after group %d", next, first[0].Group)
+	}
+}
