@@ -299,7 +299,7 @@ func (r *RIB) releaseGroup(gi uint32) {
 			if x.table.nhts.v6 {
 				bits = 128
 			}
-			x.table.nhts.remove(x.key, bits)
+			x.table.nhts.remove(x.table.nhts.find(x.key, bits))
 			r.nhts[h.nht] = nil
 			r.nhtFr = append(r.nhtFr, h.nht)
 		}

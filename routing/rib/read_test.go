@@ -107,7 +107,9 @@ func TestTrie(t *testing.T) {
 					p, k, l = q, addrKey(q.Addr()), uint8(q.Bits())
 					break
 				}
-				tr.remove(k, l)
+				if n := tr.find(k, l); n != 0 {
+					tr.remove(n)
+				}
 				delete(ref, p)
 			} else {
 				tr.setVal(tr.insert(k, l), step+1)
@@ -170,7 +172,7 @@ func TestTrie(t *testing.T) {
 			}
 		}
 		for p := range ref {
-			tr.remove(addrKey(p.Addr()), uint8(p.Bits()))
+			tr.remove(tr.find(addrKey(p.Addr()), uint8(p.Bits())))
 		}
 		if tr.root != 0 || tr.nodes.live() != 0 {
 			t.Fatalf("seed %d: %d nodes left over", seed, tr.nodes.live())

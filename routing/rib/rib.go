@@ -391,9 +391,7 @@ func (r *RIB) reap(ei uint32) {
 	if e.node == 0 || e.cands != 0 || e.fib != 0 || e.flags != 0 {
 		return
 	}
-	t := r.tables[e.table]
-	k, plen := t.routes.key(e.node), t.routes.nodes.at(e.node).plen
-	t.routes.remove(k, plen)
+	r.tables[e.table].routes.remove(e.node)
 	r.entries.release(ei)
 }
 

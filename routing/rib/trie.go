@@ -83,13 +83,14 @@ func compareKeys(a key, al uint8, b key, bl uint8) int {
 	return 0
 }
 
-// trieNode holds the upper half of its key; the lower half is kept apart,
+// trieNode holds the first 32 bits of its key; the whole of it is kept apart,
 // for IPv6 only, so that an IPv4 node takes 24 bytes.
 type trieNode struct {
-	hi    uint64
-	child [2]uint32
-	val   uint32 // 0: a branching node without a value
-	plen  uint8
+	top    uint32
+	child  [2]uint32
+	parent uint32
+	val    uint32 // 0: a branching node without a value
+	plen   uint8
 }
 
 // trie is a path-compressed binary trie from prefix to a non-zero uint32. A
@@ -99,15 +100,14 @@ type trie struct {
 	root  uint32
 	count int
 	nodes arena[trieNode]
-	lows  []*[chunkSize]uint64
+	keys  []*[chunkSize]key // of IPv6
 }
 
 func (t *trie) key(i uint32) key {
-	k := key{hi: t.nodes.at(i).hi}
 	if t.v6 {
-		k.lo = t.lows[i>>chunkBits][i&(chunkSize-1)]
+		return t.keys[i>>chunkBits][i&(chunkSize-1)]
 	}
-	return k
+	return key{hi: uint64(t.nodes.at(i).top) << 32}
 }
 
 func (t *trie) prefix(i uint32) netip.Prefix {
@@ -117,12 +117,12 @@ func (t *trie) prefix(i uint32) netip.Prefix {
 func (t *trie) newNode(k key, plen uint8, val uint32) uint32 {
 	i := t.nodes.alloc()
 	n := t.nodes.at(i)
-	n.hi, n.plen, n.val = k.hi, plen, val
+	n.top, n.plen, n.val = uint32(k.hi>>32), plen, val
 	if t.v6 {
-		for int(i>>chunkBits) >= len(t.lows) {
-			t.lows = append(t.lows, new([chunkSize]uint64))
+		for int(i>>chunkBits) >= len(t.keys) {
+			t.keys = append(t.keys, new([chunkSize]key))
 		}
-		t.lows[i>>chunkBits][i&(chunkSize-1)] = k.lo
+		t.keys[i>>chunkBits][i&(chunkSize-1)] = k
 	}
 	return i
 }
@@ -130,7 +130,7 @@ func (t *trie) newNode(k key, plen uint8, val uint32) uint32 {
 func (t *trie) freeNode(i uint32) {
 	t.nodes.release(i)
 	if t.nodes.end() == 0 {
-		t.lows = nil
+		t.keys = nil
 	}
 }
 
@@ -168,24 +168,35 @@ func (t *trie) split(parent uint32, side int, cur uint32, k key, plen, c uint8) 
 	ck := t.key(cur)
 	i := t.newNode(k, plen, 0)
 	if c == plen {
-		t.nodes.at(i).child[ck.bit(c)] = cur
+		t.link(i, ck.bit(c), cur)
 		t.link(parent, side, i)
 		return i
 	}
 	fork := t.newNode(k.mask(c), c, 0)
-	f := t.nodes.at(fork)
-	f.child[ck.bit(c)] = cur
-	f.child[k.bit(c)] = i
+	t.link(fork, ck.bit(c), cur)
+	t.link(fork, k.bit(c), i)
 	t.link(parent, side, fork)
 	return i
 }
 
+// link makes i, which may be 0, a child of parent; parent 0 stands for above the root.
 func (t *trie) link(parent uint32, side int, i uint32) {
 	if parent == 0 {
 		t.root = i
 	} else {
 		t.nodes.at(parent).child[side] = i
 	}
+	if i != 0 {
+		t.nodes.at(i).parent = parent
+	}
+}
+
+// above is the parent of a node and on which side of it the node is.
+func (t *trie) above(i uint32) (parent uint32, side int) {
+	if parent = t.nodes.at(i).parent; parent != 0 && t.nodes.at(parent).child[1] == i {
+		side = 1
+	}
+	return parent, side
 }
 
 func (t *trie) setVal(i, val uint32) {
@@ -212,23 +223,9 @@ func (t *trie) find(k key, plen uint8) uint32 {
 	return 0
 }
 
-// remove takes the value of the exact prefix out, and the nodes that only it needed.
-func (t *trie) remove(k key, plen uint8) {
-	var gp, parent uint32
-	var gside, side int
-	cur := t.root
-	for cur != 0 && t.covers(cur, k, plen) {
-		n := t.nodes.at(cur)
-		if n.plen == plen {
-			break
-		}
-		gp, gside = parent, side
-		parent, side = cur, k.bit(n.plen)
-		cur = n.child[side]
-	}
-	if cur == 0 || t.nodes.at(cur).val == 0 || t.nodes.at(cur).plen != plen {
-		return
-	}
+// remove takes the value of a node out, and the nodes that only it needed.
+func (t *trie) remove(cur uint32) {
+	parent, side := t.above(cur)
 	t.count--
 	n := t.nodes.at(cur)
 	n.val = 0
@@ -244,6 +241,7 @@ func (t *trie) remove(k key, plen uint8) {
 		if parent != 0 {
 			p := t.nodes.at(parent)
 			if other := p.child[1-side]; p.val == 0 && other != 0 {
+				gp, gside := t.above(parent)
 				t.link(gp, gside, other)
 				t.freeNode(parent)
 			}
