@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Neighbours: ARP (RFC 826, 5227) and IPv6 ND (RFC 4861, 4862). All of it runs on the control thread; workers hand over ARP/ND packets and packets
- * without a resolved neighbour through PUNT_NEIGH, policed per port.
+ * Neighbours: ARP (RFC 826, 5227) and IPv6 ND (RFC 4861, 4862). All of it runs on the control
+ * thread; workers hand over ARP/ND packets and packets without a resolved neighbour through
+ * PUNT_NEIGH, policed per port.
  */
 #ifndef MILLRACE_NEIGH_H
 #define MILLRACE_NEIGH_H
@@ -57,7 +58,8 @@ struct neigh_settings {
 extern struct neigh_settings neigh_settings;
 
 struct neigh *neigh_find(const struct iface *i, const struct ip_addr *addr);
-/* The entry for a gateway, made (INCOMPLETE, resolution started) if there is none; pinned. NULL with *err on a full table. */
+/* The entry for a gateway, made (INCOMPLETE, resolution started) if there is none; pinned. NULL
+ * with *err on a full table. */
 struct neigh *neigh_pin(struct iface *i, const struct ip_addr *addr, struct dp_error *err);
 void neigh_unpin(struct neigh *n);
 
@@ -65,15 +67,16 @@ int neigh_static_set(struct iface *i, const struct ip_addr *addr, const struct r
 		     struct owner_tag owner, struct dp_error *err);
 int neigh_static_delete(struct iface *i, const struct ip_addr *addr, uint8_t owner,
 			struct dp_error *err);
-/* Forgets dynamic entries of the interface (NULL: all interfaces; addr NULL: all). Pinned ones start again. */
+/* Forgets dynamic entries of the interface (NULL: all interfaces; addr NULL: all). Pinned ones
+ * start again. */
 unsigned int neigh_flush(struct iface *i, const struct ip_addr *addr);
 
 /* In order of their place in the table; *pos starts at 0. */
 struct neigh *neigh_next(uint32_t *pos);
 unsigned int neigh_count(void);
 
-/* A packet made by the kernel or the box for a destination on the link (link-local, glean): queues or sends it. Takes the mbuf;
- * data pointer at the IP header. */
+/* A packet made by the kernel or the box for a destination on the link (link-local, glean): queues
+ * or sends it. Takes the mbuf; data pointer at the IP header. */
 void neigh_output(struct iface *i, const struct ip_addr *addr, struct rte_mbuf *m);
 
 /* From iface.c: link or admin state, MAC or address changes; the interface is going away. */
@@ -81,7 +84,8 @@ void neigh_iface_up(struct iface *i);
 void neigh_iface_down(struct iface *i);
 void neigh_iface_deleted(struct iface *i);
 void neigh_mac_changed(struct iface *i);
-/* Starts DAD (RFC 4862) or the announcement (RFC 5227 section 3) of a new address. Loopbacks: done at once. */
+/* Starts DAD (RFC 4862) or the announcement (RFC 5227 section 3) of a new address. Loopbacks: done
+ * at once. */
 void neigh_addr_added(struct iface *i, struct iface_addr *a);
 void neigh_addr_deleted(struct iface *i, const struct ip_addr *addr);
 
