@@ -108,8 +108,14 @@ func newRouter(t *testing.T, name string, opt routerOptions) *router {
 	}
 	r.box = box
 	t.Cleanup(func() {
+		// What a build with sanitizers (MILLRACE_DATAPLANE) has to say.
+		for _, line := range strings.Split(box.Proc.Output(), "\n") {
+			if strings.Contains(line, "runtime error:") || strings.Contains(line, "AddressSanitizer") {
+				t.Error(line)
+			}
+		}
 		if t.Failed() {
-			t.Logf("the box says:\n%s", box.Proc.Output())
+			t.Logf("the box says:\n%s", tail(box.Proc.Output(), 6000))
 			if out, err := box.Ctl("system", "drops"); err == nil {
 				t.Logf("drops:\n%s", out)
 			}
