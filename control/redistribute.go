@@ -118,7 +118,7 @@ func (r *redistributor) follow(ctx context.Context, u rule) error {
 		for _, e := range events {
 			switch {
 			case e.Type == rib.EventResync:
-				// A full table is being learned: to read the whole RIB again and again would slow that down.
+				// Thousands of this source's routes change at once; to read the RIB again and again would slow that down.
 				wait(ctx, resyncPause)
 				return nil
 			case e.Type == rib.EventUpdate && u.passes(e.Prefix):

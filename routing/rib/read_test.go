@@ -324,3 +324,50 @@ func TestFeedLike(t *testing.T) {
 		t.Errorf("%+v after group %d", next, first[0].Group)
 	}
 }
+
+// TestWatchSource makes sure that who follows a source is not bothered, let alone overrun, by the changes of others.
+func TestWatchSource(t *testing.T) {
+	r := lab()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	w, err := r.Watch(ctx, Filter{HasSource: true, Source: SourceStatic, BestOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	next := func(want ...EventType) {
+		t.Helper()
+		evs, err := w.Next(ctx, 100)
+		var got []EventType
+		for _, e := range evs {
+			got = append(got, e.Type)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%v %v, want %v", got, err, want)
+		}
+	}
+	var cs []Change
+	for i := range watchLimit + 10 {
+		c := bgp("192.0.3.0/24", via("10.0.0.1")...)
+		c.Route.Prefix = netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 1, byte(i >> 8), byte(i)}), 32)
+		cs = append(cs, c)
+	}
+	must(t, r, cs...)
+	p := "192.1.0.7/32"
+	must(t, r, static(p, via("10.0.0.1")...)) // takes the prefix from BGP
+	next(EventUpdate)
+	must(t, r, bgp(p, via("10.0.0.2")...)) // not in use
+	must(t, r, static(p, via("10.0.0.2")...))
+	next(EventUpdate)
+	must(t, r, del(static(p))) // gives it back
+	next(EventDelete)
+	must(t, r, static(p, via("10.0.0.1")...))
+	next(EventUpdate)
+	if n := r.DeleteOrigin(SourceStatic, ""); n == 0 {
+		t.Fatal("nothing deleted")
+	}
+	next(EventDelete)
+	must(t, r, del(bgp(p)), del(bgp("192.1.0.8/32")))
+	must(t, r, static("192.1.0.9/32", via("10.0.0.1")...))
+	next(EventUpdate)
+}

@@ -99,6 +99,7 @@ type RIB struct {
 	watchers map[*Watcher]struct{}
 
 	perSource [numSources]int
+	lostBest  uint8 // source bit of a best candidate just removed
 	keyBuf    []byte
 	hopBuf    []hop
 }
@@ -295,7 +296,7 @@ func (r *RIB) add(t *table, rt *Route, memo *setMemo) error {
 			r.linkEntry(c)
 		}
 		if r.entries.at(ei).best == c {
-			r.notify(ei)
+			r.notify(ei, sourceBit(rt.Source))
 		}
 	}
 	r.cands.at(c).epoch = r.origins[oi].epoch
@@ -339,8 +340,12 @@ func (r *RIB) findCand(ei uint32, k originKey) uint32 {
 }
 
 // removeCand takes a candidate out; the caller evaluates and reaps its entry.
+// removeCand frees a candidate; evalEntry has to follow before anything else.
 func (r *RIB) removeCand(c uint32) {
 	cd := r.cands.at(c)
+	if r.entries.at(cd.entry).best == c {
+		r.lostBest = sourceBit(r.origins[cd.origin].source)
+	}
 	r.unlinkSet(c)
 	r.unlinkEntry(c)
 	delete(r.work.blocked, c)

@@ -153,8 +153,12 @@ func (w *Watcher) wake() {
 	}
 }
 
-// notify tells the watchers that an entry's best candidate changed.
-func (r *RIB) notify(ei uint32) {
+// sourceBit is a source in a set of sources.
+func sourceBit(s Source) uint8 { return 1 << s }
+
+// notify tells the watchers that an entry's best candidate changed; sources are
+// those of the old and of the new one. Who follows another source hears nothing.
+func (r *RIB) notify(ei uint32, sources uint8) {
 	if len(r.watchers) == 0 {
 		return
 	}
@@ -162,6 +166,9 @@ func (r *RIB) notify(ei uint32) {
 	t := r.tables[e.table]
 	p := t.routes.prefix(e.node)
 	for w := range r.watchers {
+		if w.filter.HasSource && sources&sourceBit(w.filter.Source) == 0 {
+			continue
+		}
 		if w.filter.table(t) && w.filter.prefix(p) {
 			w.add(watchKey{t.id, p})
 		}

@@ -264,9 +264,17 @@ func (r *RIB) evalEntry(ei uint32) {
 		}
 	}
 	oldBest, oldSet := e.best, e.set
+	sources := r.lostBest
+	r.lostBest = 0
+	if oldBest != 0 && sources == 0 {
+		sources = sourceBit(r.sourceOf(oldBest))
+	}
+	if best != 0 {
+		sources |= sourceBit(r.sourceOf(best))
+	}
 	e.best, e.set = best, set
 	if best != oldBest || set != oldSet {
-		r.notify(ei)
+		r.notify(ei, sources)
 	}
 	if set == oldSet {
 		if best != oldBest {
