@@ -195,8 +195,10 @@ static void test_trace_errors(void)
 static void test_trace(void)
 {
 	const struct trace_record *r = &records[0];
+	struct iface_stats before, after;
 	unsigned int last;
 
+	worker_iface_stats(eth1->id, &before);
 	trace(2, "udp", NULL);
 	box_receive("10.0.2.2", 60, 64, false);
 	box_receive("10.0.2.2", 60, 1, false);
@@ -226,6 +228,10 @@ static void test_trace(void)
 		      strcmp(r->steps[last].node + 5, r->drop_reason) == 0 &&
 		      r->steps[last].detail[0] != 0 && step_is(r, last - 1, "ip4-error", "type 11"),
 	      "last step is %s", r->steps[last].node);
+	worker_iface_stats(eth1->id, &after);
+	CHECK(after.rx_packets == before.rx_packets + 2 &&
+		      after.rx_discards == before.rx_discards + 1,
+	      "counters");
 	CHECK(workers[0]->trace == NULL && strstr(end_reason, "all") != NULL, "%s", end_reason);
 }
 
