@@ -25,6 +25,7 @@ func (s *Speaker) Apply(ctx context.Context, c Config) error {
 	if s.closed {
 		return ErrClosed
 	}
+	defer s.roll.forget()
 	old := s.cur.Load()
 	if old != nil && !proto.Equal(old.apiGlobal(), next.apiGlobal()) {
 		s.log.Info("bgp restarts for a change of its global configuration", "instance", next.Instance)

@@ -117,9 +117,33 @@ type NeighborState struct {
 	LocalRestarting bool
 }
 
-// Neighbors gives the state of all neighbours, or of one if address is valid, sorted by address. Counting what is
-// advertised evaluates the export policy for the whole table, so that is done only if asked for.
+// Neighbors gives the state of all neighbours, or of one if address is valid, sorted by address. While GoBGP is busy, it is the
+// state of some seconds ago; see roll. Counting what is advertised evaluates the export policy for the whole table, so that
+// is done only if asked for.
 func (s *Speaker) Neighbors(ctx context.Context, address netip.Addr, advertised bool) ([]NeighborState, error) {
+	if s.cur.Load() == nil {
+		return nil, nil
+	}
+	var all []NeighborState
+	var err error
+	if advertised {
+		all, err = s.listNeighbors(ctx, address, true)
+	} else {
+		all, err = s.roll.neighbors(ctx, func() ([]NeighborState, error) { return s.listNeighbors(s.ctx, netip.Addr{}, false) })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list neighbours: %w", err)
+	}
+	if address.IsValid() {
+		all = slices.DeleteFunc(all, func(n NeighborState) bool { return n.Address != address })
+		if len(all) == 0 {
+			return nil, &FieldError{Field: "neighbor", Reason: fmt.Sprintf("%s is not a neighbour", address)}
+		}
+	}
+	return all, nil
+}
+
+func (s *Speaker) listNeighbors(ctx context.Context, address netip.Addr, advertised bool) ([]NeighborState, error) {
 	c := s.cur.Load()
 	if c == nil {
 		return nil, nil
@@ -134,14 +158,8 @@ func (s *Speaker) Neighbors(ctx context.Context, address netip.Addr, advertised 
 			out = append(out, n)
 		}
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list neighbours: %w", err)
-	}
-	if address.IsValid() && len(out) == 0 {
-		return nil, &FieldError{Field: "neighbor", Reason: fmt.Sprintf("%s is not a neighbour", address)}
-	}
 	slices.SortFunc(out, func(a, b NeighborState) int { return a.Address.Compare(b.Address) })
-	return out, nil
+	return out, err
 }
 
 func (s *Speaker) neighborState(c *Config, p *api.Peer) (NeighborState, bool) {
@@ -219,6 +237,7 @@ func (s *Speaker) op(name string, a netip.Addr, f func(key string) error) error 
 	if c == nil {
 		return errors.New("bgp is not configured")
 	}
+	defer s.roll.forget()
 	if err := f(peerKey(a)); err != nil {
 		if strings.Contains(err.Error(), "doesn't exist") {
 			return &FieldError{Field: "neighbor", Reason: fmt.Sprintf("%s is not a neighbour", a)}

@@ -42,6 +42,7 @@ type Speaker struct {
 	events   *fanout
 	restart  *restart
 	lists    *snapshots
+	roll     roll
 	closed   bool                                // under apply
 	external map[netip.Prefix]RedistributedRoute // advertised by Redistribute, under apply
 }
