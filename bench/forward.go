@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -159,10 +158,6 @@ func (c forwardCase) configure(ctx context.Context, e *env, d *dataplane, in, ou
 
 func (c forwardCase) measure(ctx context.Context, e *env, in, out string, table []netip.Prefix) (s sample, err error) {
 	args := pinned("--mbufs", mbufs)
-	if c.ipv6 && c.routes > 0 {
-		// librte_fib6 reserves tables by prefix, as if none shared any: up to three for a /48.
-		args = append(args, "--ip6-tbl8", strconv.Itoa(2*c.routes))
-	}
 	d, err := e.startDataplane(ctx, nil, args...)
 	if err != nil {
 		return s, err

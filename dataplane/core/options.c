@@ -54,7 +54,7 @@ static const struct opt opts[] = {
 	 "DIR-24-8 second-level tables of 1 KiB (a sixteenth of the routes)", AT(fib.ip4_tbl8), 16,
 	 4194304},
 	{"ip6-tbl8", OPT_UINT, "N",
-	 "trie tables of 1 KiB; a route holds up to 3 per /48 it is in (5/2 of the routes)",
+	 "trie tables of 1 KiB, one per /24, /32 and /40 with longer prefixes (5/4 of the routes)",
 	 AT(fib.ip6_tbl8), 16, 41943040},
 	{"next-hops", OPT_UINT, "N", "next hops and neighbours (131072)", AT(next_hops), 1024,
 	 1048576},

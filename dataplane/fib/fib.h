@@ -23,11 +23,14 @@ struct fib_sizes {
 	uint32_t ip4_tbl8, ip6_tbl8;
 };
 
-/* Trie tables that a table of so many IPv6 routes should have: rte_fib6 sets aside up to three for
- * each /48 that holds a route, and half of that again is for longer ones. */
+/*
+ * Trie tables that a table of so many IPv6 routes should have. Each /24, /32 and /40 with longer
+ * prefixes in it takes one, so a table like the Internet's needs fewer than it has routes; one of
+ * nothing but scattered /48s would need three each, and says so when it is full.
+ */
 static inline uint32_t fib_ip6_tbl8(uint32_t routes)
 {
-	return (uint32_t)((uint64_t)routes * 5 / 2);
+	return (uint32_t)((uint64_t)routes * 5 / 4);
 }
 
 /* The same numbers as millrace.dataplane.v1.RouteOrigin. */
