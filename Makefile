@@ -38,7 +38,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 include mk/deps.mk
 
-.PHONY: help build dataplane go generate lint format test test-go test-c test-integration test-sanitize demo bench fuzz images clean
+.PHONY: help build dataplane go generate lint format test test-go test-c test-integration test-sanitize demo bench fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
