@@ -3,15 +3,17 @@
 
 #include <arpa/inet.h>
 
-bool ip_prefix_match(const struct ip_addr *a, const struct ip_addr *b, unsigned int plen)
+bool prefix_bits_match(const uint8_t *a, const uint8_t *b, unsigned int plen)
 {
 	unsigned int bytes = plen / 8, bits = plen % 8;
 
-	if (a->len != b->len || plen > a->len * 8u)
-		return false;
-	if (memcmp(a->b, b->b, bytes) != 0)
-		return false;
-	return bits == 0 || ((a->b[bytes] ^ b->b[bytes]) >> (8 - bits)) == 0;
+	return memcmp(a, b, bytes) == 0 &&
+	       (bits == 0 || ((a[bytes] ^ b[bytes]) >> (8 - bits)) == 0);
+}
+
+bool ip_prefix_match(const struct ip_addr *a, const struct ip_addr *b, unsigned int plen)
+{
+	return a->len == b->len && plen <= a->len * 8u && prefix_bits_match(a->b, b->b, plen);
 }
 
 const char *ip_addr_str(const struct ip_addr *a, char *buf)

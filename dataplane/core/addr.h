@@ -52,7 +52,9 @@ static inline bool ip_addr_is_link_local(const struct ip_addr *a)
 	return a->len == 16 && ip6_is_link_local(a->b);
 }
 
-/* True if the first plen bits of a and b are equal (same family assumed). */
+/* True if the first plen bits of two addresses of that many bits or more are equal. */
+bool prefix_bits_match(const uint8_t *a, const uint8_t *b, unsigned int plen);
+/* The same for addresses of a family; false if they are of different ones or plen is too long. */
 bool ip_prefix_match(const struct ip_addr *a, const struct ip_addr *b, unsigned int plen);
 
 #define IP_ADDR_STRLEN 46

@@ -399,14 +399,6 @@ void iface_addrs_restart(struct iface *i)
 		neigh_addr_added(i, &i->addrs[k]);
 }
 
-static bool prefix6_match(const uint8_t *a, const uint8_t *b, uint8_t plen)
-{
-	unsigned int bytes = plen / 8, bits = plen % 8;
-
-	return memcmp(a, b, bytes) == 0 &&
-	       (bits == 0 || ((a[bytes] ^ b[bytes]) >> (8 - bits)) == 0);
-}
-
 const uint8_t *iface_source6(const struct iface *i, const uint8_t *dst)
 {
 	const struct iface_addr_view *v = i->view;
@@ -420,7 +412,7 @@ const uint8_t *iface_source6(const struct iface *i, const uint8_t *dst)
 
 		if (ll != want_ll)
 			continue;
-		if (ll || prefix6_match(v->v6[k].addr, dst, v->v6[k].plen))
+		if (ll || prefix_bits_match(v->v6[k].addr, dst, v->v6[k].plen))
 			return v->v6[k].addr;
 		if (any == NULL)
 			any = v->v6[k].addr;

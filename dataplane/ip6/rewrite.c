@@ -5,6 +5,7 @@
 #include "../core/node.h"
 #include "../core/worker.h"
 #include "../fib/nexthop.h"
+#include "../fib/nh_count.h"
 #include "parse.h"
 
 enum {
@@ -57,16 +58,6 @@ static __rte_always_inline uint16_t rewrite(struct rte_mbuf *m, struct mb_meta *
 	return EDGE_TX;
 }
 
-static void count(struct worker *w, uint32_t nh, uint64_t packets, uint64_t octets)
-{
-	struct iface_stats *s = &w->iface_stats[nexthops[nh].iface];
-
-	w->nh_stats[nh].packets += packets;
-	w->nh_stats[nh].octets += octets;
-	s->tx_packets += packets;
-	s->tx_octets += octets;
-}
-
 static uint16_t ip6_rewrite(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
@@ -85,7 +76,7 @@ static uint16_t ip6_rewrite(struct rte_graph *graph, struct rte_node *node, void
 		if (likely(i + 2 < n))
 			rte_prefetch0(&nexthops[mb_meta(pkts[i + 2])->nh]);
 		if (unlikely(meta->nh != run)) {
-			count(w, run, packets, octets);
+			nh_count_tx(w, run, packets, octets);
 			run = meta->nh;
 			packets = octets = 0;
 		}
@@ -95,7 +86,7 @@ static uint16_t ip6_rewrite(struct rte_graph *graph, struct rte_node *node, void
 			octets += m->pkt_len;
 		}
 	}
-	count(w, run, packets, octets);
+	nh_count_tx(w, run, packets, octets);
 	node_dispatch(graph, node, objs, edge, n);
 	return n;
 }
