@@ -1,41 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* port-rx: source node, polls the worker's receive queues. */
 #include <rte_ethdev.h>
-#include <rte_hash_crc.h>
-#include <rte_ip.h>
 
+#include "../core/flow.h"
 #include "../core/node.h"
 #include "../core/worker.h"
 #include "port.h"
 
 #define RX_BURST 64
 
-static uint64_t load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint32_t load32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-/*
- * Hash for the software dispatch: addresses and protocol, and ports where they surely are, so that
- * a flow stays on one worker. Fragments hash without ports, all alike.
- */
+/* The flow's hash (core/flow.h), behind the Ethernet header and a tag; 0, one worker, for what is
+ * not IP. */
 static uint32_t dispatch_hash(const struct rte_mbuf *m)
 {
 	const uint8_t *h = rte_pktmbuf_mtod(m, const uint8_t *);
 	unsigned int off = 14;
 	uint16_t type;
-	uint32_t hash;
 
 	if (m->data_len < 18)
 		return 0;
@@ -44,20 +24,12 @@ static uint32_t dispatch_hash(const struct rte_mbuf *m)
 		memcpy(&type, h + 16, 2);
 		off = 18;
 	}
-	h += off;
-	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV4) && m->data_len >= off + 24u) {
-		hash = rte_hash_crc_8byte(load64(h + 12), h[9]);
-		if (h[0] == 0x45 && (h[6] & 0x3f) == 0 && h[7] == 0 &&
-		    (h[9] == IPPROTO_TCP || h[9] == IPPROTO_UDP))
-			hash = rte_hash_crc_4byte(load32(h + 20), hash);
-		return hash;
-	}
-	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && m->data_len >= off + 44u) {
-		hash = rte_hash_crc(h + 8, 32, h[6]);
-		if (h[6] == IPPROTO_TCP || h[6] == IPPROTO_UDP)
-			hash = rte_hash_crc_4byte(load32(h + 40), hash);
-		return hash;
-	}
+	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV4) &&
+	    m->data_len >= off + sizeof(struct rte_ipv4_hdr))
+		return flow_hash4((const struct rte_ipv4_hdr *)(h + off), m);
+	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV6) &&
+	    m->data_len >= off + sizeof(struct rte_ipv6_hdr))
+		return flow_hash6((const struct rte_ipv6_hdr *)(h + off), m);
 	return 0;
 }
 
