@@ -28,7 +28,7 @@ MESON_ARGS  += -Dmarch=$(MARCH)
 
 GO_PACKAGES := ./...
 GO_LDFLAGS  := -X main.version=$(VERSION)
-C_FILES      = $(shell git ls-files 'dataplane/*.c' 'dataplane/*.h')
+C_FILES      = $(shell git ls-files 'dataplane/*.c' 'dataplane/*.h' 'stack/*.c' 'stack/*.h')
 PROTO_FILES  = $(shell git ls-files 'api/proto/*.proto')
 
 export PATH := /usr/local/go/bin:$(PATH)

@@ -10,7 +10,7 @@ if [ ! -f $dir/build.ninja ]; then
     CC=clang meson setup $dir -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
 fi
 ninja --quiet -C $dir
-for harness in "$dir"/dataplane/*-fuzz; do
+for harness in "$dir"/dataplane/*-fuzz "$dir"/stack/*-fuzz; do
     name=$(basename "$harness" -fuzz)
     corpus=build/fuzz/corpus/$name
     mkdir -p "$corpus"

@@ -12,7 +12,7 @@ unformatted=$(gofmt -l "${gofiles[@]}")
 go vet ./... || say "go vet"
 go tool staticcheck ./... || say "staticcheck"
 
-mapfile -t cfiles < <(git ls-files 'dataplane/*.c' 'dataplane/*.h')
+mapfile -t cfiles < <(git ls-files 'dataplane/*.c' 'dataplane/*.h' 'stack/*.c' 'stack/*.h')
 clang-format --dry-run --Werror "${cfiles[@]}" 2>&1 | head -20 || true
 clang-format --dry-run --Werror "${cfiles[@]}" >/dev/null 2>&1 || say "C not in form (make format)"
 
