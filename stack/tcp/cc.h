@@ -12,6 +12,7 @@
 
 #define TCP_CC_PRIV	      64
 #define TCP_INFINITE_SSTHRESH UINT32_MAX
+#define TCP_RATE_LOSS_THRESH  50
 
 /* What an acknowledgement told. */
 struct tcp_rate {
@@ -30,6 +31,15 @@ struct tcp_rate {
 	uint32_t sample_delivered, interval_us;
 	/* conn->delivered when the newest segment acknowledged was sent. */
 	uint32_t prior_delivered;
+	/* Of the same segment, filled in by rate.h: when it was sent (low 32 bits of us) and how
+	 * many were in flight then, itself included; the time of the last delivery before that, and
+	 * how long that flight took to send. */
+	uint32_t newest_sent_us, tx_in_flight, prior_time_us, send_elapsed_us;
+	/* Segments marked lost before it was sent (low bits), and since. */
+	uint32_t prior_lost, sample_lost;
+	/* Segments in flight at which the losses of this ACK passed 1/TCP_RATE_LOSS_THRESH of what
+	 * was in flight when they were sent; 0: they did not. */
+	uint32_t loss_in_flight;
 	bool app_limited;
 	/* The ACK carried ECN-Echo that counts. */
 	bool ece;
@@ -51,6 +61,14 @@ struct tcp_cc {
 	uint32_t delivered;
 	/* Sequence number sent next, and the oldest not acknowledged. */
 	uint32_t snd_nxt, snd_una;
+	/* Initial window in segments (RFC 6928); 0 is taken for 10. */
+	uint16_t init_cwnd;
+	/* Set by the engine before TCP_CC_IDLE_RESTART: how many RTOs nothing was sent, at most
+	 * 255. 0: unknown, taken for many. */
+	uint8_t idle_rtos;
+	/* Set by the engine around ssthresh() if it is for ECN-Echo, not for a loss: ECN reduces
+	 * less (RFC 8511). */
+	bool for_ecn;
 	/* Octets per second; 0: not paced. */
 	uint64_t pacing_rate;
 	uint64_t priv[TCP_CC_PRIV / 8];
