@@ -233,6 +233,55 @@ func (Urpf) EnumDescriptor() ([]byte, []int) {
 	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{2}
 }
 
+type AddressKind int32
+
+const (
+	AddressKind_ADDRESS_KIND_INTERFACE AddressKind = 0
+	// A virtual address (VIP): prefix_len is 32 or 128, so no connected route comes with it. It is answered by ARP or ND on its
+	// interface (unless that is a loopback), told to the link when it is set (gratuitous ARP, unsolicited neighbour advertisement),
+	// and never chosen as the source of packets of the box itself while the interface has another address.
+	AddressKind_ADDRESS_KIND_VIRTUAL AddressKind = 1
+)
+
+// Enum value maps for AddressKind.
+var (
+	AddressKind_name = map[int32]string{
+		0: "ADDRESS_KIND_INTERFACE",
+		1: "ADDRESS_KIND_VIRTUAL",
+	}
+	AddressKind_value = map[string]int32{
+		"ADDRESS_KIND_INTERFACE": 0,
+		"ADDRESS_KIND_VIRTUAL":   1,
+	}
+)
+
+func (x AddressKind) Enum() *AddressKind {
+	p := new(AddressKind)
+	*p = x
+	return p
+}
+
+func (x AddressKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AddressKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[3].Descriptor()
+}
+
+func (AddressKind) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[3]
+}
+
+func (x AddressKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AddressKind.Descriptor instead.
+func (AddressKind) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{3}
+}
+
 type NextHopKind int32
 
 const (
@@ -284,11 +333,11 @@ func (x NextHopKind) String() string {
 }
 
 func (NextHopKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[3].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[4].Descriptor()
 }
 
 func (NextHopKind) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[3]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[4]
 }
 
 func (x NextHopKind) Number() protoreflect.EnumNumber {
@@ -297,7 +346,425 @@ func (x NextHopKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NextHopKind.Descriptor instead.
 func (NextHopKind) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{3}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{4}
+}
+
+type TcpCongestionControl int32
+
+const (
+	TcpCongestionControl_TCP_CONGESTION_CONTROL_CUBIC   TcpCongestionControl = 0
+	TcpCongestionControl_TCP_CONGESTION_CONTROL_NEWRENO TcpCongestionControl = 1
+	TcpCongestionControl_TCP_CONGESTION_CONTROL_BBR     TcpCongestionControl = 2
+)
+
+// Enum value maps for TcpCongestionControl.
+var (
+	TcpCongestionControl_name = map[int32]string{
+		0: "TCP_CONGESTION_CONTROL_CUBIC",
+		1: "TCP_CONGESTION_CONTROL_NEWRENO",
+		2: "TCP_CONGESTION_CONTROL_BBR",
+	}
+	TcpCongestionControl_value = map[string]int32{
+		"TCP_CONGESTION_CONTROL_CUBIC":   0,
+		"TCP_CONGESTION_CONTROL_NEWRENO": 1,
+		"TCP_CONGESTION_CONTROL_BBR":     2,
+	}
+)
+
+func (x TcpCongestionControl) Enum() *TcpCongestionControl {
+	p := new(TcpCongestionControl)
+	*p = x
+	return p
+}
+
+func (x TcpCongestionControl) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpCongestionControl) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[5].Descriptor()
+}
+
+func (TcpCongestionControl) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[5]
+}
+
+func (x TcpCongestionControl) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpCongestionControl.Descriptor instead.
+func (TcpCongestionControl) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{5}
+}
+
+type TcpServiceKind int32
+
+const (
+	TcpServiceKind_TCP_SERVICE_KIND_UNSPECIFIED TcpServiceKind = 0
+	// RFC 862
+	TcpServiceKind_TCP_SERVICE_KIND_ECHO TcpServiceKind = 1
+	// RFC 863
+	TcpServiceKind_TCP_SERVICE_KIND_DISCARD TcpServiceKind = 2
+	// RFC 864
+	TcpServiceKind_TCP_SERVICE_KIND_CHARGEN TcpServiceKind = 3
+	// HTTP/1.1 responder: `http` says what it answers.
+	TcpServiceKind_TCP_SERVICE_KIND_HTTP TcpServiceKind = 4
+	// To a backend of a pool: `proxy` says which.
+	TcpServiceKind_TCP_SERVICE_KIND_PROXY TcpServiceKind = 5
+)
+
+// Enum value maps for TcpServiceKind.
+var (
+	TcpServiceKind_name = map[int32]string{
+		0: "TCP_SERVICE_KIND_UNSPECIFIED",
+		1: "TCP_SERVICE_KIND_ECHO",
+		2: "TCP_SERVICE_KIND_DISCARD",
+		3: "TCP_SERVICE_KIND_CHARGEN",
+		4: "TCP_SERVICE_KIND_HTTP",
+		5: "TCP_SERVICE_KIND_PROXY",
+	}
+	TcpServiceKind_value = map[string]int32{
+		"TCP_SERVICE_KIND_UNSPECIFIED": 0,
+		"TCP_SERVICE_KIND_ECHO":        1,
+		"TCP_SERVICE_KIND_DISCARD":     2,
+		"TCP_SERVICE_KIND_CHARGEN":     3,
+		"TCP_SERVICE_KIND_HTTP":        4,
+		"TCP_SERVICE_KIND_PROXY":       5,
+	}
+)
+
+func (x TcpServiceKind) Enum() *TcpServiceKind {
+	p := new(TcpServiceKind)
+	*p = x
+	return p
+}
+
+func (x TcpServiceKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpServiceKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[6].Descriptor()
+}
+
+func (TcpServiceKind) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[6]
+}
+
+func (x TcpServiceKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpServiceKind.Descriptor instead.
+func (TcpServiceKind) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{6}
+}
+
+type TcpProxyProtocol int32
+
+const (
+	TcpProxyProtocol_TCP_PROXY_PROTOCOL_OFF TcpProxyProtocol = 0
+	TcpProxyProtocol_TCP_PROXY_PROTOCOL_V1  TcpProxyProtocol = 1
+	TcpProxyProtocol_TCP_PROXY_PROTOCOL_V2  TcpProxyProtocol = 2
+	// Inbound only: either version.
+	TcpProxyProtocol_TCP_PROXY_PROTOCOL_ANY TcpProxyProtocol = 3
+)
+
+// Enum value maps for TcpProxyProtocol.
+var (
+	TcpProxyProtocol_name = map[int32]string{
+		0: "TCP_PROXY_PROTOCOL_OFF",
+		1: "TCP_PROXY_PROTOCOL_V1",
+		2: "TCP_PROXY_PROTOCOL_V2",
+		3: "TCP_PROXY_PROTOCOL_ANY",
+	}
+	TcpProxyProtocol_value = map[string]int32{
+		"TCP_PROXY_PROTOCOL_OFF": 0,
+		"TCP_PROXY_PROTOCOL_V1":  1,
+		"TCP_PROXY_PROTOCOL_V2":  2,
+		"TCP_PROXY_PROTOCOL_ANY": 3,
+	}
+)
+
+func (x TcpProxyProtocol) Enum() *TcpProxyProtocol {
+	p := new(TcpProxyProtocol)
+	*p = x
+	return p
+}
+
+func (x TcpProxyProtocol) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpProxyProtocol) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[7].Descriptor()
+}
+
+func (TcpProxyProtocol) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[7]
+}
+
+func (x TcpProxyProtocol) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpProxyProtocol.Descriptor instead.
+func (TcpProxyProtocol) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{7}
+}
+
+type TcpBackendAdmin int32
+
+const (
+	TcpBackendAdmin_TCP_BACKEND_ADMIN_ENABLED TcpBackendAdmin = 0
+	// No new connections; those there are go on.
+	TcpBackendAdmin_TCP_BACKEND_ADMIN_DRAIN TcpBackendAdmin = 1
+	// No new connections, and those there are are reset.
+	TcpBackendAdmin_TCP_BACKEND_ADMIN_DISABLED TcpBackendAdmin = 2
+)
+
+// Enum value maps for TcpBackendAdmin.
+var (
+	TcpBackendAdmin_name = map[int32]string{
+		0: "TCP_BACKEND_ADMIN_ENABLED",
+		1: "TCP_BACKEND_ADMIN_DRAIN",
+		2: "TCP_BACKEND_ADMIN_DISABLED",
+	}
+	TcpBackendAdmin_value = map[string]int32{
+		"TCP_BACKEND_ADMIN_ENABLED":  0,
+		"TCP_BACKEND_ADMIN_DRAIN":    1,
+		"TCP_BACKEND_ADMIN_DISABLED": 2,
+	}
+)
+
+func (x TcpBackendAdmin) Enum() *TcpBackendAdmin {
+	p := new(TcpBackendAdmin)
+	*p = x
+	return p
+}
+
+func (x TcpBackendAdmin) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpBackendAdmin) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[8].Descriptor()
+}
+
+func (TcpBackendAdmin) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[8]
+}
+
+func (x TcpBackendAdmin) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpBackendAdmin.Descriptor instead.
+func (TcpBackendAdmin) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{8}
+}
+
+type TcpAlgorithm int32
+
+const (
+	TcpAlgorithm_TCP_ALGORITHM_ROUND_ROBIN       TcpAlgorithm = 0
+	TcpAlgorithm_TCP_ALGORITHM_LEAST_CONNECTIONS TcpAlgorithm = 1
+	// Consistent hash (Maglev).
+	TcpAlgorithm_TCP_ALGORITHM_MAGLEV TcpAlgorithm = 2
+)
+
+// Enum value maps for TcpAlgorithm.
+var (
+	TcpAlgorithm_name = map[int32]string{
+		0: "TCP_ALGORITHM_ROUND_ROBIN",
+		1: "TCP_ALGORITHM_LEAST_CONNECTIONS",
+		2: "TCP_ALGORITHM_MAGLEV",
+	}
+	TcpAlgorithm_value = map[string]int32{
+		"TCP_ALGORITHM_ROUND_ROBIN":       0,
+		"TCP_ALGORITHM_LEAST_CONNECTIONS": 1,
+		"TCP_ALGORITHM_MAGLEV":            2,
+	}
+)
+
+func (x TcpAlgorithm) Enum() *TcpAlgorithm {
+	p := new(TcpAlgorithm)
+	*p = x
+	return p
+}
+
+func (x TcpAlgorithm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpAlgorithm) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[9].Descriptor()
+}
+
+func (TcpAlgorithm) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[9]
+}
+
+func (x TcpAlgorithm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpAlgorithm.Descriptor instead.
+func (TcpAlgorithm) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{9}
+}
+
+type TcpHashKey int32
+
+const (
+	// The client's address.
+	TcpHashKey_TCP_HASH_KEY_SOURCE TcpHashKey = 0
+	// Both addresses, both ports and the protocol.
+	TcpHashKey_TCP_HASH_KEY_FIVE_TUPLE TcpHashKey = 1
+)
+
+// Enum value maps for TcpHashKey.
+var (
+	TcpHashKey_name = map[int32]string{
+		0: "TCP_HASH_KEY_SOURCE",
+		1: "TCP_HASH_KEY_FIVE_TUPLE",
+	}
+	TcpHashKey_value = map[string]int32{
+		"TCP_HASH_KEY_SOURCE":     0,
+		"TCP_HASH_KEY_FIVE_TUPLE": 1,
+	}
+)
+
+func (x TcpHashKey) Enum() *TcpHashKey {
+	p := new(TcpHashKey)
+	*p = x
+	return p
+}
+
+func (x TcpHashKey) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpHashKey) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[10].Descriptor()
+}
+
+func (TcpHashKey) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[10]
+}
+
+func (x TcpHashKey) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpHashKey.Descriptor instead.
+func (TcpHashKey) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{10}
+}
+
+type TcpHealthCheckKind int32
+
+const (
+	// None: backends are always healthy.
+	TcpHealthCheckKind_TCP_HEALTH_CHECK_KIND_NONE TcpHealthCheckKind = 0
+	// A connection can be made.
+	TcpHealthCheckKind_TCP_HEALTH_CHECK_KIND_CONNECT TcpHealthCheckKind = 1
+	// A GET is answered by an expected status.
+	TcpHealthCheckKind_TCP_HEALTH_CHECK_KIND_HTTP TcpHealthCheckKind = 2
+)
+
+// Enum value maps for TcpHealthCheckKind.
+var (
+	TcpHealthCheckKind_name = map[int32]string{
+		0: "TCP_HEALTH_CHECK_KIND_NONE",
+		1: "TCP_HEALTH_CHECK_KIND_CONNECT",
+		2: "TCP_HEALTH_CHECK_KIND_HTTP",
+	}
+	TcpHealthCheckKind_value = map[string]int32{
+		"TCP_HEALTH_CHECK_KIND_NONE":    0,
+		"TCP_HEALTH_CHECK_KIND_CONNECT": 1,
+		"TCP_HEALTH_CHECK_KIND_HTTP":    2,
+	}
+)
+
+func (x TcpHealthCheckKind) Enum() *TcpHealthCheckKind {
+	p := new(TcpHealthCheckKind)
+	*p = x
+	return p
+}
+
+func (x TcpHealthCheckKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpHealthCheckKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[11].Descriptor()
+}
+
+func (TcpHealthCheckKind) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[11]
+}
+
+func (x TcpHealthCheckKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpHealthCheckKind.Descriptor instead.
+func (TcpHealthCheckKind) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{11}
+}
+
+type TcpSourceMode int32
+
+const (
+	// The box's address towards the backend.
+	TcpSourceMode_TCP_SOURCE_MODE_AUTO TcpSourceMode = 0
+	// Addresses of `source_addresses`, of the backend's family.
+	TcpSourceMode_TCP_SOURCE_MODE_POOL TcpSourceMode = 1
+	// The client's own address and port (the backend's answers have to come back through this box).
+	TcpSourceMode_TCP_SOURCE_MODE_TRANSPARENT TcpSourceMode = 2
+)
+
+// Enum value maps for TcpSourceMode.
+var (
+	TcpSourceMode_name = map[int32]string{
+		0: "TCP_SOURCE_MODE_AUTO",
+		1: "TCP_SOURCE_MODE_POOL",
+		2: "TCP_SOURCE_MODE_TRANSPARENT",
+	}
+	TcpSourceMode_value = map[string]int32{
+		"TCP_SOURCE_MODE_AUTO":        0,
+		"TCP_SOURCE_MODE_POOL":        1,
+		"TCP_SOURCE_MODE_TRANSPARENT": 2,
+	}
+)
+
+func (x TcpSourceMode) Enum() *TcpSourceMode {
+	p := new(TcpSourceMode)
+	*p = x
+	return p
+}
+
+func (x TcpSourceMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpSourceMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[12].Descriptor()
+}
+
+func (TcpSourceMode) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[12]
+}
+
+func (x TcpSourceMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpSourceMode.Descriptor instead.
+func (TcpSourceMode) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{12}
 }
 
 type Table int32
@@ -315,7 +782,15 @@ const (
 	Table_TABLE_NODES       Table = 9
 	Table_TABLE_DROPS       Table = 10
 	// Extended statistics of a port, by name.
-	Table_TABLE_PORT_XSTATS Table = 11
+	Table_TABLE_PORT_XSTATS     Table = 11
+	Table_TABLE_TCP_LISTENERS   Table = 12
+	Table_TABLE_TCP_POOLS       Table = 13
+	Table_TABLE_TCP_BACKENDS    Table = 14
+	Table_TABLE_TCP_CONNECTIONS Table = 15
+	// The MIB: counters of all workers, summed.
+	Table_TABLE_TCP_COUNTERS Table = 16
+	// Use of the engines, one a worker.
+	Table_TABLE_TCP_WORKERS Table = 17
 )
 
 // Enum value maps for Table.
@@ -333,20 +808,32 @@ var (
 		9:  "TABLE_NODES",
 		10: "TABLE_DROPS",
 		11: "TABLE_PORT_XSTATS",
+		12: "TABLE_TCP_LISTENERS",
+		13: "TABLE_TCP_POOLS",
+		14: "TABLE_TCP_BACKENDS",
+		15: "TABLE_TCP_CONNECTIONS",
+		16: "TABLE_TCP_COUNTERS",
+		17: "TABLE_TCP_WORKERS",
 	}
 	Table_value = map[string]int32{
-		"TABLE_UNSPECIFIED": 0,
-		"TABLE_VRFS":        1,
-		"TABLE_INTERFACES":  2,
-		"TABLE_ADDRESSES":   3,
-		"TABLE_NEIGHBORS":   4,
-		"TABLE_NEXT_HOPS":   5,
-		"TABLE_GROUPS":      6,
-		"TABLE_ROUTES":      7,
-		"TABLE_WORKERS":     8,
-		"TABLE_NODES":       9,
-		"TABLE_DROPS":       10,
-		"TABLE_PORT_XSTATS": 11,
+		"TABLE_UNSPECIFIED":     0,
+		"TABLE_VRFS":            1,
+		"TABLE_INTERFACES":      2,
+		"TABLE_ADDRESSES":       3,
+		"TABLE_NEIGHBORS":       4,
+		"TABLE_NEXT_HOPS":       5,
+		"TABLE_GROUPS":          6,
+		"TABLE_ROUTES":          7,
+		"TABLE_WORKERS":         8,
+		"TABLE_NODES":           9,
+		"TABLE_DROPS":           10,
+		"TABLE_PORT_XSTATS":     11,
+		"TABLE_TCP_LISTENERS":   12,
+		"TABLE_TCP_POOLS":       13,
+		"TABLE_TCP_BACKENDS":    14,
+		"TABLE_TCP_CONNECTIONS": 15,
+		"TABLE_TCP_COUNTERS":    16,
+		"TABLE_TCP_WORKERS":     17,
 	}
 )
 
@@ -361,11 +848,11 @@ func (x Table) String() string {
 }
 
 func (Table) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[4].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[13].Descriptor()
 }
 
 func (Table) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[4]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[13]
 }
 
 func (x Table) Number() protoreflect.EnumNumber {
@@ -374,7 +861,7 @@ func (x Table) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Table.Descriptor instead.
 func (Table) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{4}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{13}
 }
 
 type OperStatus int32
@@ -414,11 +901,11 @@ func (x OperStatus) String() string {
 }
 
 func (OperStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[5].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[14].Descriptor()
 }
 
 func (OperStatus) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[5]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[14]
 }
 
 func (x OperStatus) Number() protoreflect.EnumNumber {
@@ -427,7 +914,7 @@ func (x OperStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OperStatus.Descriptor instead.
 func (OperStatus) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{5}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{14}
 }
 
 type DadState int32
@@ -467,11 +954,11 @@ func (x DadState) String() string {
 }
 
 func (DadState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[6].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[15].Descriptor()
 }
 
 func (DadState) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[6]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[15]
 }
 
 func (x DadState) Number() protoreflect.EnumNumber {
@@ -480,7 +967,7 @@ func (x DadState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DadState.Descriptor instead.
 func (DadState) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{6}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{15}
 }
 
 // RFC 4861 section 7.3.2.
@@ -532,11 +1019,11 @@ func (x NeighborNud) String() string {
 }
 
 func (NeighborNud) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[7].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[16].Descriptor()
 }
 
 func (NeighborNud) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[7]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[16]
 }
 
 func (x NeighborNud) Number() protoreflect.EnumNumber {
@@ -545,7 +1032,7 @@ func (x NeighborNud) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NeighborNud.Descriptor instead.
 func (NeighborNud) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{7}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{16}
 }
 
 type RouteOrigin int32
@@ -595,11 +1082,11 @@ func (x RouteOrigin) String() string {
 }
 
 func (RouteOrigin) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[8].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[17].Descriptor()
 }
 
 func (RouteOrigin) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[8]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[17]
 }
 
 func (x RouteOrigin) Number() protoreflect.EnumNumber {
@@ -608,7 +1095,186 @@ func (x RouteOrigin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteOrigin.Descriptor instead.
 func (RouteOrigin) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{8}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{17}
+}
+
+type TcpHealth int32
+
+const (
+	TcpHealth_TCP_HEALTH_UNSPECIFIED TcpHealth = 0
+	// Not known yet: the first checks are under way. It gets connections.
+	TcpHealth_TCP_HEALTH_UNKNOWN TcpHealth = 1
+	TcpHealth_TCP_HEALTH_UP      TcpHealth = 2
+	TcpHealth_TCP_HEALTH_DOWN    TcpHealth = 3
+)
+
+// Enum value maps for TcpHealth.
+var (
+	TcpHealth_name = map[int32]string{
+		0: "TCP_HEALTH_UNSPECIFIED",
+		1: "TCP_HEALTH_UNKNOWN",
+		2: "TCP_HEALTH_UP",
+		3: "TCP_HEALTH_DOWN",
+	}
+	TcpHealth_value = map[string]int32{
+		"TCP_HEALTH_UNSPECIFIED": 0,
+		"TCP_HEALTH_UNKNOWN":     1,
+		"TCP_HEALTH_UP":          2,
+		"TCP_HEALTH_DOWN":        3,
+	}
+)
+
+func (x TcpHealth) Enum() *TcpHealth {
+	p := new(TcpHealth)
+	*p = x
+	return p
+}
+
+func (x TcpHealth) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpHealth) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[18].Descriptor()
+}
+
+func (TcpHealth) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[18]
+}
+
+func (x TcpHealth) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpHealth.Descriptor instead.
+func (TcpHealth) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{18}
+}
+
+// RFC 9293 section 3.3.2.
+type TcpState int32
+
+const (
+	TcpState_TCP_STATE_UNSPECIFIED  TcpState = 0
+	TcpState_TCP_STATE_SYN_SENT     TcpState = 1
+	TcpState_TCP_STATE_SYN_RECEIVED TcpState = 2
+	TcpState_TCP_STATE_ESTABLISHED  TcpState = 3
+	TcpState_TCP_STATE_FIN_WAIT_1   TcpState = 4
+	TcpState_TCP_STATE_FIN_WAIT_2   TcpState = 5
+	TcpState_TCP_STATE_CLOSE_WAIT   TcpState = 6
+	TcpState_TCP_STATE_CLOSING      TcpState = 7
+	TcpState_TCP_STATE_LAST_ACK     TcpState = 8
+	TcpState_TCP_STATE_TIME_WAIT    TcpState = 9
+)
+
+// Enum value maps for TcpState.
+var (
+	TcpState_name = map[int32]string{
+		0: "TCP_STATE_UNSPECIFIED",
+		1: "TCP_STATE_SYN_SENT",
+		2: "TCP_STATE_SYN_RECEIVED",
+		3: "TCP_STATE_ESTABLISHED",
+		4: "TCP_STATE_FIN_WAIT_1",
+		5: "TCP_STATE_FIN_WAIT_2",
+		6: "TCP_STATE_CLOSE_WAIT",
+		7: "TCP_STATE_CLOSING",
+		8: "TCP_STATE_LAST_ACK",
+		9: "TCP_STATE_TIME_WAIT",
+	}
+	TcpState_value = map[string]int32{
+		"TCP_STATE_UNSPECIFIED":  0,
+		"TCP_STATE_SYN_SENT":     1,
+		"TCP_STATE_SYN_RECEIVED": 2,
+		"TCP_STATE_ESTABLISHED":  3,
+		"TCP_STATE_FIN_WAIT_1":   4,
+		"TCP_STATE_FIN_WAIT_2":   5,
+		"TCP_STATE_CLOSE_WAIT":   6,
+		"TCP_STATE_CLOSING":      7,
+		"TCP_STATE_LAST_ACK":     8,
+		"TCP_STATE_TIME_WAIT":    9,
+	}
+)
+
+func (x TcpState) Enum() *TcpState {
+	p := new(TcpState)
+	*p = x
+	return p
+}
+
+func (x TcpState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpState) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[19].Descriptor()
+}
+
+func (TcpState) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[19]
+}
+
+func (x TcpState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpState.Descriptor instead.
+func (TcpState) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{19}
+}
+
+type TcpCaState int32
+
+const (
+	TcpCaState_TCP_CA_STATE_OPEN     TcpCaState = 0
+	TcpCaState_TCP_CA_STATE_DISORDER TcpCaState = 1
+	TcpCaState_TCP_CA_STATE_CWR      TcpCaState = 2
+	TcpCaState_TCP_CA_STATE_RECOVERY TcpCaState = 3
+	TcpCaState_TCP_CA_STATE_LOSS     TcpCaState = 4
+)
+
+// Enum value maps for TcpCaState.
+var (
+	TcpCaState_name = map[int32]string{
+		0: "TCP_CA_STATE_OPEN",
+		1: "TCP_CA_STATE_DISORDER",
+		2: "TCP_CA_STATE_CWR",
+		3: "TCP_CA_STATE_RECOVERY",
+		4: "TCP_CA_STATE_LOSS",
+	}
+	TcpCaState_value = map[string]int32{
+		"TCP_CA_STATE_OPEN":     0,
+		"TCP_CA_STATE_DISORDER": 1,
+		"TCP_CA_STATE_CWR":      2,
+		"TCP_CA_STATE_RECOVERY": 3,
+		"TCP_CA_STATE_LOSS":     4,
+	}
+)
+
+func (x TcpCaState) Enum() *TcpCaState {
+	p := new(TcpCaState)
+	*p = x
+	return p
+}
+
+func (x TcpCaState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpCaState) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[20].Descriptor()
+}
+
+func (TcpCaState) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[20]
+}
+
+func (x TcpCaState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpCaState.Descriptor instead.
+func (TcpCaState) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{20}
 }
 
 type CaptureDirection int32
@@ -644,11 +1310,11 @@ func (x CaptureDirection) String() string {
 }
 
 func (CaptureDirection) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[9].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[21].Descriptor()
 }
 
 func (CaptureDirection) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[9]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[21]
 }
 
 func (x CaptureDirection) Number() protoreflect.EnumNumber {
@@ -657,7 +1323,7 @@ func (x CaptureDirection) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CaptureDirection.Descriptor instead.
 func (CaptureDirection) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{9}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{21}
 }
 
 type PingOutcome int32
@@ -705,11 +1371,11 @@ func (x PingOutcome) String() string {
 }
 
 func (PingOutcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[10].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[22].Descriptor()
 }
 
 func (PingOutcome) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[10]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[22]
 }
 
 func (x PingOutcome) Number() protoreflect.EnumNumber {
@@ -718,7 +1384,7 @@ func (x PingOutcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PingOutcome.Descriptor instead.
 func (PingOutcome) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{10}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{22}
 }
 
 type Request struct {
@@ -740,6 +1406,7 @@ type Request struct {
 	//	*Request_Lookup
 	//	*Request_NeighborFlush
 	//	*Request_ClearCounters
+	//	*Request_TcpKill
 	Op            isRequest_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -906,6 +1573,15 @@ func (x *Request) GetClearCounters() *ClearCounters {
 	return nil
 }
 
+func (x *Request) GetTcpKill() *TcpKill {
+	if x != nil {
+		if x, ok := x.Op.(*Request_TcpKill); ok {
+			return x.TcpKill
+		}
+	}
+	return nil
+}
+
 type isRequest_Op interface {
 	isRequest_Op()
 }
@@ -962,6 +1638,10 @@ type Request_ClearCounters struct {
 	ClearCounters *ClearCounters `protobuf:"bytes,14,opt,name=clear_counters,json=clearCounters,proto3,oneof"`
 }
 
+type Request_TcpKill struct {
+	TcpKill *TcpKill `protobuf:"bytes,15,opt,name=tcp_kill,json=tcpKill,proto3,oneof"`
+}
+
 func (*Request_Hello) isRequest_Op() {}
 
 func (*Request_Batch) isRequest_Op() {}
@@ -987,6 +1667,8 @@ func (*Request_Lookup) isRequest_Op() {}
 func (*Request_NeighborFlush) isRequest_Op() {}
 
 func (*Request_ClearCounters) isRequest_Op() {}
+
+func (*Request_TcpKill) isRequest_Op() {}
 
 type Response struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1469,6 +2151,10 @@ type Op struct {
 	//	*Op_RouterAdvertisement
 	//	*Op_RouterAdvertisementDelete
 	//	*Op_Settings
+	//	*Op_TcpPool
+	//	*Op_TcpPoolDelete
+	//	*Op_TcpListener
+	//	*Op_TcpListenerDelete
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1664,6 +2350,42 @@ func (x *Op) GetSettings() *Settings {
 	return nil
 }
 
+func (x *Op) GetTcpPool() *TcpPool {
+	if x != nil {
+		if x, ok := x.Op.(*Op_TcpPool); ok {
+			return x.TcpPool
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetTcpPoolDelete() *TcpPoolKey {
+	if x != nil {
+		if x, ok := x.Op.(*Op_TcpPoolDelete); ok {
+			return x.TcpPoolDelete
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetTcpListener() *TcpListener {
+	if x != nil {
+		if x, ok := x.Op.(*Op_TcpListener); ok {
+			return x.TcpListener
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetTcpListenerDelete() *TcpListenerKey {
+	if x != nil {
+		if x, ok := x.Op.(*Op_TcpListenerDelete); ok {
+			return x.TcpListenerDelete
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -1736,6 +2458,22 @@ type Op_Settings struct {
 	Settings *Settings `protobuf:"bytes,17,opt,name=settings,proto3,oneof"`
 }
 
+type Op_TcpPool struct {
+	TcpPool *TcpPool `protobuf:"bytes,18,opt,name=tcp_pool,json=tcpPool,proto3,oneof"`
+}
+
+type Op_TcpPoolDelete struct {
+	TcpPoolDelete *TcpPoolKey `protobuf:"bytes,19,opt,name=tcp_pool_delete,json=tcpPoolDelete,proto3,oneof"`
+}
+
+type Op_TcpListener struct {
+	TcpListener *TcpListener `protobuf:"bytes,20,opt,name=tcp_listener,json=tcpListener,proto3,oneof"`
+}
+
+type Op_TcpListenerDelete struct {
+	TcpListenerDelete *TcpListenerKey `protobuf:"bytes,21,opt,name=tcp_listener_delete,json=tcpListenerDelete,proto3,oneof"`
+}
+
 func (*Op_Vrf) isOp_Op() {}
 
 func (*Op_VrfDelete) isOp_Op() {}
@@ -1769,6 +2507,14 @@ func (*Op_RouterAdvertisement) isOp_Op() {}
 func (*Op_RouterAdvertisementDelete) isOp_Op() {}
 
 func (*Op_Settings) isOp_Op() {}
+
+func (*Op_TcpPool) isOp_Op() {}
+
+func (*Op_TcpPoolDelete) isOp_Op() {}
+
+func (*Op_TcpListener) isOp_Op() {}
+
+func (*Op_TcpListenerDelete) isOp_Op() {}
 
 type BatchResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1923,6 +2669,8 @@ type SweepResult struct {
 	Addresses     uint64                 `protobuf:"varint,5,opt,name=addresses,proto3" json:"addresses,omitempty"`
 	Interfaces    uint64                 `protobuf:"varint,6,opt,name=interfaces,proto3" json:"interfaces,omitempty"`
 	Vrfs          uint64                 `protobuf:"varint,7,opt,name=vrfs,proto3" json:"vrfs,omitempty"`
+	TcpListeners  uint64                 `protobuf:"varint,8,opt,name=tcp_listeners,json=tcpListeners,proto3" json:"tcp_listeners,omitempty"`
+	TcpPools      uint64                 `protobuf:"varint,9,opt,name=tcp_pools,json=tcpPools,proto3" json:"tcp_pools,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2002,6 +2750,20 @@ func (x *SweepResult) GetInterfaces() uint64 {
 func (x *SweepResult) GetVrfs() uint64 {
 	if x != nil {
 		return x.Vrfs
+	}
+	return 0
+}
+
+func (x *SweepResult) GetTcpListeners() uint64 {
+	if x != nil {
+		return x.TcpListeners
+	}
+	return 0
+}
+
+func (x *SweepResult) GetTcpPools() uint64 {
+	if x != nil {
+		return x.TcpPools
 	}
 	return 0
 }
@@ -2340,6 +3102,7 @@ type Address struct {
 	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
 	Address       []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	PrefixLen     uint32                 `protobuf:"varint,3,opt,name=prefix_len,json=prefixLen,proto3" json:"prefix_len,omitempty"`
+	Kind          AddressKind            `protobuf:"varint,4,opt,name=kind,proto3,enum=millrace.dataplane.v1.AddressKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2393,6 +3156,13 @@ func (x *Address) GetPrefixLen() uint32 {
 		return x.PrefixLen
 	}
 	return 0
+}
+
+func (x *Address) GetKind() AddressKind {
+	if x != nil {
+		return x.Kind
+	}
+	return AddressKind_ADDRESS_KIND_INTERFACE
 }
 
 type AddressKey struct {
@@ -3027,9 +3797,25 @@ type Settings struct {
 	// Packets a second to the kernel per interface and class; default 20,000 for TCP, UDP and other IP; 1,000 for ICMP.
 	PuntRate uint32 `protobuf:"varint,6,opt,name=punt_rate,json=puntRate,proto3" json:"punt_rate,omitempty"`
 	// ARP and ND packets a second and port handed to the control thread; default 2,000.
-	NeighborRate  uint32 `protobuf:"varint,7,opt,name=neighbor_rate,json=neighborRate,proto3" json:"neighbor_rate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NeighborRate uint32 `protobuf:"varint,7,opt,name=neighbor_rate,json=neighborRate,proto3" json:"neighbor_rate,omitempty"`
+	// The TCP engines, all workers together; the workers share in equal parts. Sizes take force when the first listener or pool is
+	// written, and after that with the next start of the data plane: TcpWorkerState tells those in force.
+	// Connections at most, 1,024 to 16,777,216; default 262,144.
+	TcpMaxConnections uint32 `protobuf:"varint,8,opt,name=tcp_max_connections,json=tcpMaxConnections,proto3" json:"tcp_max_connections,omitempty"`
+	// TIME-WAIT entries at most, 1,024 to 16,777,216; default as tcp_max_connections. When full the oldest goes.
+	TcpMaxTimeWait uint32 `protobuf:"varint,9,opt,name=tcp_max_time_wait,json=tcpMaxTimeWait,proto3" json:"tcp_max_time_wait,omitempty"`
+	// Octets of packet buffers that all connections may hold, 1 MiB at least; default half of the packet buffers.
+	TcpMemoryLimit uint64 `protobuf:"varint,10,opt,name=tcp_memory_limit,json=tcpMemoryLimit,proto3" json:"tcp_memory_limit,omitempty"`
+	// Milliseconds of TIME-WAIT, 1,000 to 240,000; default 60,000.
+	TcpTimeWait uint32 `protobuf:"varint,11,opt,name=tcp_time_wait,json=tcpTimeWait,proto3" json:"tcp_time_wait,omitempty"`
+	// Ports of connections made from here; default 32,768 to 60,999.
+	TcpPortMin uint32 `protobuf:"varint,12,opt,name=tcp_port_min,json=tcpPortMin,proto3" json:"tcp_port_min,omitempty"`
+	TcpPortMax uint32 `protobuf:"varint,13,opt,name=tcp_port_max,json=tcpPortMax,proto3" json:"tcp_port_max,omitempty"`
+	// Challenge ACKs (RFC 5961 section 7) and resets for segments without a connection, a second and worker; default 1,000 each.
+	TcpChallengeAckRate uint32 `protobuf:"varint,14,opt,name=tcp_challenge_ack_rate,json=tcpChallengeAckRate,proto3" json:"tcp_challenge_ack_rate,omitempty"`
+	TcpResetRate        uint32 `protobuf:"varint,15,opt,name=tcp_reset_rate,json=tcpResetRate,proto3" json:"tcp_reset_rate,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
@@ -3111,6 +3897,1257 @@ func (x *Settings) GetNeighborRate() uint32 {
 	return 0
 }
 
+func (x *Settings) GetTcpMaxConnections() uint32 {
+	if x != nil {
+		return x.TcpMaxConnections
+	}
+	return 0
+}
+
+func (x *Settings) GetTcpMaxTimeWait() uint32 {
+	if x != nil {
+		return x.TcpMaxTimeWait
+	}
+	return 0
+}
+
+func (x *Settings) GetTcpMemoryLimit() uint64 {
+	if x != nil {
+		return x.TcpMemoryLimit
+	}
+	return 0
+}
+
+func (x *Settings) GetTcpTimeWait() uint32 {
+	if x != nil {
+		return x.TcpTimeWait
+	}
+	return 0
+}
+
+func (x *Settings) GetTcpPortMin() uint32 {
+	if x != nil {
+		return x.TcpPortMin
+	}
+	return 0
+}
+
+func (x *Settings) GetTcpPortMax() uint32 {
+	if x != nil {
+		return x.TcpPortMax
+	}
+	return 0
+}
+
+func (x *Settings) GetTcpChallengeAckRate() uint32 {
+	if x != nil {
+		return x.TcpChallengeAckRate
+	}
+	return 0
+}
+
+func (x *Settings) GetTcpResetRate() uint32 {
+	if x != nil {
+		return x.TcpResetRate
+	}
+	return 0
+}
+
+// Options of connections. 0 and false are the default everywhere; switches are negative, so that the default is the usual stack.
+type TcpOptions struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	CongestionControl TcpCongestionControl   `protobuf:"varint,1,opt,name=congestion_control,json=congestionControl,proto3,enum=millrace.dataplane.v1.TcpCongestionControl" json:"congestion_control,omitempty"`
+	NoSack            bool                   `protobuf:"varint,2,opt,name=no_sack,json=noSack,proto3" json:"no_sack,omitempty"`
+	NoTimestamps      bool                   `protobuf:"varint,3,opt,name=no_timestamps,json=noTimestamps,proto3" json:"no_timestamps,omitempty"`
+	NoWindowScale     bool                   `protobuf:"varint,4,opt,name=no_window_scale,json=noWindowScale,proto3" json:"no_window_scale,omitempty"`
+	NoEcn             bool                   `protobuf:"varint,5,opt,name=no_ecn,json=noEcn,proto3" json:"no_ecn,omitempty"`
+	NoDelayedAck      bool                   `protobuf:"varint,6,opt,name=no_delayed_ack,json=noDelayedAck,proto3" json:"no_delayed_ack,omitempty"`
+	// Nagle's algorithm is off (TCP_NODELAY).
+	NoNagle bool `protobuf:"varint,7,opt,name=no_nagle,json=noNagle,proto3" json:"no_nagle,omitempty"`
+	// Server side of Fast Open (RFC 7413); listeners only.
+	FastOpen bool `protobuf:"varint,8,opt,name=fast_open,json=fastOpen,proto3" json:"fast_open,omitempty"`
+	// SYN cookies always, not only when the backlog is full; listeners only.
+	CookiesAlways bool `protobuf:"varint,9,opt,name=cookies_always,json=cookiesAlways,proto3" json:"cookies_always,omitempty"`
+	// Never probe for a larger path MTU (RFC 4821).
+	NoMtuProbing bool `protobuf:"varint,10,opt,name=no_mtu_probing,json=noMtuProbing,proto3" json:"no_mtu_probing,omitempty"`
+	// Pace also where the congestion control does not ask for it.
+	Pacing bool `protobuf:"varint,11,opt,name=pacing,proto3" json:"pacing,omitempty"`
+	// 1 to 255; 0 means 64.
+	Ttl uint32 `protobuf:"varint,12,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// 0 to 63.
+	Dscp uint32 `protobuf:"varint,13,opt,name=dscp,proto3" json:"dscp,omitempty"`
+	// Largest MSS to announce and use, 88 to 65,495; 0: what the MTU allows.
+	Mss uint32 `protobuf:"varint,14,opt,name=mss,proto3" json:"mss,omitempty"`
+	// Seconds of silence before the first probe, up to 1,000,000; 0: no keepalive.
+	KeepaliveIdle uint32 `protobuf:"varint,15,opt,name=keepalive_idle,json=keepaliveIdle,proto3" json:"keepalive_idle,omitempty"`
+	// Seconds between probes; 0 means 75.
+	KeepaliveInterval uint32 `protobuf:"varint,16,opt,name=keepalive_interval,json=keepaliveInterval,proto3" json:"keepalive_interval,omitempty"`
+	// Probes without answer after which the connection ends, up to 255; 0 means 9.
+	KeepaliveCount uint32 `protobuf:"varint,17,opt,name=keepalive_count,json=keepaliveCount,proto3" json:"keepalive_count,omitempty"`
+	// Milliseconds of unacknowledged data after which the connection ends (RFC 9293 section 3.9.1); 0 means 15 minutes.
+	UserTimeout uint32 `protobuf:"varint,18,opt,name=user_timeout,json=userTimeout,proto3" json:"user_timeout,omitempty"`
+	// Milliseconds a closed connection may stay in FIN-WAIT-2; 0 means 60,000.
+	FinWait2Timeout uint32 `protobuf:"varint,19,opt,name=fin_wait2_timeout,json=finWait2Timeout,proto3" json:"fin_wait2_timeout,omitempty"`
+	// SYN-ACKs sent again, up to 15; 0 means 5. Listeners only.
+	SynackRetries uint32 `protobuf:"varint,20,opt,name=synack_retries,json=synackRetries,proto3" json:"synack_retries,omitempty"`
+	// Octets of receive and send buffer at most, 4,096 to 1 GiB; 0 means 6 MiB and 4 MiB.
+	ReceiveBuffer uint32 `protobuf:"varint,21,opt,name=receive_buffer,json=receiveBuffer,proto3" json:"receive_buffer,omitempty"`
+	SendBuffer    uint32 `protobuf:"varint,22,opt,name=send_buffer,json=sendBuffer,proto3" json:"send_buffer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpOptions) Reset() {
+	*x = TcpOptions{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpOptions) ProtoMessage() {}
+
+func (x *TcpOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpOptions.ProtoReflect.Descriptor instead.
+func (*TcpOptions) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *TcpOptions) GetCongestionControl() TcpCongestionControl {
+	if x != nil {
+		return x.CongestionControl
+	}
+	return TcpCongestionControl_TCP_CONGESTION_CONTROL_CUBIC
+}
+
+func (x *TcpOptions) GetNoSack() bool {
+	if x != nil {
+		return x.NoSack
+	}
+	return false
+}
+
+func (x *TcpOptions) GetNoTimestamps() bool {
+	if x != nil {
+		return x.NoTimestamps
+	}
+	return false
+}
+
+func (x *TcpOptions) GetNoWindowScale() bool {
+	if x != nil {
+		return x.NoWindowScale
+	}
+	return false
+}
+
+func (x *TcpOptions) GetNoEcn() bool {
+	if x != nil {
+		return x.NoEcn
+	}
+	return false
+}
+
+func (x *TcpOptions) GetNoDelayedAck() bool {
+	if x != nil {
+		return x.NoDelayedAck
+	}
+	return false
+}
+
+func (x *TcpOptions) GetNoNagle() bool {
+	if x != nil {
+		return x.NoNagle
+	}
+	return false
+}
+
+func (x *TcpOptions) GetFastOpen() bool {
+	if x != nil {
+		return x.FastOpen
+	}
+	return false
+}
+
+func (x *TcpOptions) GetCookiesAlways() bool {
+	if x != nil {
+		return x.CookiesAlways
+	}
+	return false
+}
+
+func (x *TcpOptions) GetNoMtuProbing() bool {
+	if x != nil {
+		return x.NoMtuProbing
+	}
+	return false
+}
+
+func (x *TcpOptions) GetPacing() bool {
+	if x != nil {
+		return x.Pacing
+	}
+	return false
+}
+
+func (x *TcpOptions) GetTtl() uint32 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetDscp() uint32 {
+	if x != nil {
+		return x.Dscp
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetMss() uint32 {
+	if x != nil {
+		return x.Mss
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetKeepaliveIdle() uint32 {
+	if x != nil {
+		return x.KeepaliveIdle
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetKeepaliveInterval() uint32 {
+	if x != nil {
+		return x.KeepaliveInterval
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetKeepaliveCount() uint32 {
+	if x != nil {
+		return x.KeepaliveCount
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetUserTimeout() uint32 {
+	if x != nil {
+		return x.UserTimeout
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetFinWait2Timeout() uint32 {
+	if x != nil {
+		return x.FinWait2Timeout
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetSynackRetries() uint32 {
+	if x != nil {
+		return x.SynackRetries
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetReceiveBuffer() uint32 {
+	if x != nil {
+		return x.ReceiveBuffer
+	}
+	return 0
+}
+
+func (x *TcpOptions) GetSendBuffer() uint32 {
+	if x != nil {
+		return x.SendBuffer
+	}
+	return 0
+}
+
+type TcpPrefix struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bits past prefix_len must be 0.
+	Prefix        []byte `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	PrefixLen     uint32 `protobuf:"varint,2,opt,name=prefix_len,json=prefixLen,proto3" json:"prefix_len,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpPrefix) Reset() {
+	*x = TcpPrefix{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpPrefix) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpPrefix) ProtoMessage() {}
+
+func (x *TcpPrefix) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpPrefix.ProtoReflect.Descriptor instead.
+func (*TcpPrefix) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *TcpPrefix) GetPrefix() []byte {
+	if x != nil {
+		return x.Prefix
+	}
+	return nil
+}
+
+func (x *TcpPrefix) GetPrefixLen() uint32 {
+	if x != nil {
+		return x.PrefixLen
+	}
+	return 0
+}
+
+type TcpHttpHeader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpHttpHeader) Reset() {
+	*x = TcpHttpHeader{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpHttpHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpHttpHeader) ProtoMessage() {}
+
+func (x *TcpHttpHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpHttpHeader.ProtoReflect.Descriptor instead.
+func (*TcpHttpHeader) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *TcpHttpHeader) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TcpHttpHeader) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+type TcpHttp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 200 to 599; 0 means 200.
+	Status uint32 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	// Of each answer, after the service's own (Date, Content-Length, Connection). At most 32, 8 KiB together.
+	Headers []*TcpHttpHeader `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
+	// The body. At most 1 MiB.
+	Body []byte `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	// Requests on one connection at most; 0: no limit.
+	MaxRequests uint32 `protobuf:"varint,4,opt,name=max_requests,json=maxRequests,proto3" json:"max_requests,omitempty"`
+	// Octets of a request's head at most, 256 to 65,536; 0 means 8,192.
+	MaxHeaderBytes uint32 `protobuf:"varint,5,opt,name=max_header_bytes,json=maxHeaderBytes,proto3" json:"max_header_bytes,omitempty"`
+	// Octets of a request's body at most; 0 means 1 MiB.
+	MaxBodyBytes  uint64 `protobuf:"varint,6,opt,name=max_body_bytes,json=maxBodyBytes,proto3" json:"max_body_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpHttp) Reset() {
+	*x = TcpHttp{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpHttp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpHttp) ProtoMessage() {}
+
+func (x *TcpHttp) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpHttp.ProtoReflect.Descriptor instead.
+func (*TcpHttp) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *TcpHttp) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *TcpHttp) GetHeaders() []*TcpHttpHeader {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *TcpHttp) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *TcpHttp) GetMaxRequests() uint32 {
+	if x != nil {
+		return x.MaxRequests
+	}
+	return 0
+}
+
+func (x *TcpHttp) GetMaxHeaderBytes() uint32 {
+	if x != nil {
+		return x.MaxHeaderBytes
+	}
+	return 0
+}
+
+func (x *TcpHttp) GetMaxBodyBytes() uint64 {
+	if x != nil {
+		return x.MaxBodyBytes
+	}
+	return 0
+}
+
+type TcpProxy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool; it must exist.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Clients begin with a PROXY protocol header of this version; without a right one, the connection is reset.
+	ProxyProtocolIn TcpProxyProtocol `protobuf:"varint,2,opt,name=proxy_protocol_in,json=proxyProtocolIn,proto3,enum=millrace.dataplane.v1.TcpProxyProtocol" json:"proxy_protocol_in,omitempty"`
+	// Believe a PROXY protocol header from these only; a connection of others is reset. Empty: from all. At most 256.
+	ProxyProtocolTrusted []*TcpPrefix `protobuf:"bytes,3,rep,name=proxy_protocol_trusted,json=proxyProtocolTrusted,proto3" json:"proxy_protocol_trusted,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *TcpProxy) Reset() {
+	*x = TcpProxy{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpProxy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpProxy) ProtoMessage() {}
+
+func (x *TcpProxy) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpProxy.ProtoReflect.Descriptor instead.
+func (*TcpProxy) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *TcpProxy) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *TcpProxy) GetProxyProtocolIn() TcpProxyProtocol {
+	if x != nil {
+		return x.ProxyProtocolIn
+	}
+	return TcpProxyProtocol_TCP_PROXY_PROTOCOL_OFF
+}
+
+func (x *TcpProxy) GetProxyProtocolTrusted() []*TcpPrefix {
+	if x != nil {
+		return x.ProxyProtocolTrusted
+	}
+	return nil
+}
+
+// A service on an address and port, in all workers. Writing one that exists changes what differs: new connections have the new
+// values, the others go on. vrf, address, port and service cannot be changed (delete it and make it anew). Drained listeners that
+// still have connections do not count: name, address and port are free as soon as it is deleted.
+type TcpListener struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 63 characters of [A-Za-z0-9._-].
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Network instance; empty means "default".
+	Vrf string `protobuf:"bytes,2,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	// An address of the box; 4 or 16 zero bytes: any of that family; empty: any of either.
+	Address []byte `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// 1 to 65535.
+	Port    uint32         `protobuf:"varint,4,opt,name=port,proto3" json:"port,omitempty"`
+	Service TcpServiceKind `protobuf:"varint,5,opt,name=service,proto3,enum=millrace.dataplane.v1.TcpServiceKind" json:"service,omitempty"`
+	// HTTP
+	Http *TcpHttp `protobuf:"bytes,6,opt,name=http,proto3" json:"http,omitempty"`
+	// PROXY
+	Proxy   *TcpProxy   `protobuf:"bytes,7,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	Options *TcpOptions `protobuf:"bytes,8,opt,name=options,proto3" json:"options,omitempty"`
+	// Half-open connections per worker before SYN cookies are used; 0 means 1,024.
+	Backlog uint32 `protobuf:"varint,9,opt,name=backlog,proto3" json:"backlog,omitempty"`
+	// Connections at most, all workers together; 0: no limit.
+	MaxConnections uint32 `protobuf:"varint,10,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
+	// New connections per second, all workers together, and how many may come at once; 0: no limit, and the burst of a second.
+	Rate  uint32 `protobuf:"varint,11,opt,name=rate,proto3" json:"rate,omitempty"`
+	Burst uint32 `protobuf:"varint,12,opt,name=burst,proto3" json:"burst,omitempty"`
+	// Connections at most per source address (IPv6: per /64), per worker; 0: no limit.
+	MaxPerSource uint32 `protobuf:"varint,13,opt,name=max_per_source,json=maxPerSource,proto3" json:"max_per_source,omitempty"`
+	// If allow is not empty, only these may connect; deny wins. At most 1,024 each.
+	Allow []*TcpPrefix `protobuf:"bytes,14,rep,name=allow,proto3" json:"allow,omitempty"`
+	Deny  []*TcpPrefix `protobuf:"bytes,15,rep,name=deny,proto3" json:"deny,omitempty"`
+	// SYNs that the prefixes do not let in are answered by a reset and not just dropped.
+	ResetDenied bool `protobuf:"varint,16,opt,name=reset_denied,json=resetDenied,proto3" json:"reset_denied,omitempty"`
+	// Milliseconds, 0: no limit. Without data in either direction; since the connection was accepted; from the first octet of a
+	// request's (or PROXY protocol's) head to its end (0 means 10,000 there).
+	IdleTimeout   uint32 `protobuf:"varint,17,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	TotalTimeout  uint32 `protobuf:"varint,18,opt,name=total_timeout,json=totalTimeout,proto3" json:"total_timeout,omitempty"`
+	HeaderTimeout uint32 `protobuf:"varint,19,opt,name=header_timeout,json=headerTimeout,proto3" json:"header_timeout,omitempty"`
+	// Milliseconds that connections may go on when a Sweep deletes the listener.
+	DrainTimeout  uint32 `protobuf:"varint,20,opt,name=drain_timeout,json=drainTimeout,proto3" json:"drain_timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpListener) Reset() {
+	*x = TcpListener{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpListener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpListener) ProtoMessage() {}
+
+func (x *TcpListener) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpListener.ProtoReflect.Descriptor instead.
+func (*TcpListener) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *TcpListener) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TcpListener) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *TcpListener) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *TcpListener) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *TcpListener) GetService() TcpServiceKind {
+	if x != nil {
+		return x.Service
+	}
+	return TcpServiceKind_TCP_SERVICE_KIND_UNSPECIFIED
+}
+
+func (x *TcpListener) GetHttp() *TcpHttp {
+	if x != nil {
+		return x.Http
+	}
+	return nil
+}
+
+func (x *TcpListener) GetProxy() *TcpProxy {
+	if x != nil {
+		return x.Proxy
+	}
+	return nil
+}
+
+func (x *TcpListener) GetOptions() *TcpOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *TcpListener) GetBacklog() uint32 {
+	if x != nil {
+		return x.Backlog
+	}
+	return 0
+}
+
+func (x *TcpListener) GetMaxConnections() uint32 {
+	if x != nil {
+		return x.MaxConnections
+	}
+	return 0
+}
+
+func (x *TcpListener) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *TcpListener) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *TcpListener) GetMaxPerSource() uint32 {
+	if x != nil {
+		return x.MaxPerSource
+	}
+	return 0
+}
+
+func (x *TcpListener) GetAllow() []*TcpPrefix {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
+func (x *TcpListener) GetDeny() []*TcpPrefix {
+	if x != nil {
+		return x.Deny
+	}
+	return nil
+}
+
+func (x *TcpListener) GetResetDenied() bool {
+	if x != nil {
+		return x.ResetDenied
+	}
+	return false
+}
+
+func (x *TcpListener) GetIdleTimeout() uint32 {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return 0
+}
+
+func (x *TcpListener) GetTotalTimeout() uint32 {
+	if x != nil {
+		return x.TotalTimeout
+	}
+	return 0
+}
+
+func (x *TcpListener) GetHeaderTimeout() uint32 {
+	if x != nil {
+		return x.HeaderTimeout
+	}
+	return 0
+}
+
+func (x *TcpListener) GetDrainTimeout() uint32 {
+	if x != nil {
+		return x.DrainTimeout
+	}
+	return 0
+}
+
+// No new connections from now on. Those there are get `drain_timeout` milliseconds to end, then they are reset; 0: at once.
+type TcpListenerKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	DrainTimeout  uint32                 `protobuf:"varint,2,opt,name=drain_timeout,json=drainTimeout,proto3" json:"drain_timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpListenerKey) Reset() {
+	*x = TcpListenerKey{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpListenerKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpListenerKey) ProtoMessage() {}
+
+func (x *TcpListenerKey) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpListenerKey.ProtoReflect.Descriptor instead.
+func (*TcpListenerKey) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *TcpListenerKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TcpListenerKey) GetDrainTimeout() uint32 {
+	if x != nil {
+		return x.DrainTimeout
+	}
+	return 0
+}
+
+type TcpBackend struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique in its pool; 1 to 63 characters of [A-Za-z0-9._-].
+	Name    string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Address []byte `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Port    uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	// Network instance it is reached in; empty means "default".
+	Vrf string `protobuf:"bytes,4,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	// 1 to 255; 0 means 1.
+	Weight uint32          `protobuf:"varint,5,opt,name=weight,proto3" json:"weight,omitempty"`
+	Admin  TcpBackendAdmin `protobuf:"varint,6,opt,name=admin,proto3,enum=millrace.dataplane.v1.TcpBackendAdmin" json:"admin,omitempty"`
+	// Connections to it at most, all workers together; 0: no limit.
+	MaxConnections uint32 `protobuf:"varint,7,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
+	// Milliseconds that connections may go on when it is drained or left out of the pool; 0: without end.
+	DrainTimeout  uint32 `protobuf:"varint,8,opt,name=drain_timeout,json=drainTimeout,proto3" json:"drain_timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpBackend) Reset() {
+	*x = TcpBackend{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpBackend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpBackend) ProtoMessage() {}
+
+func (x *TcpBackend) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpBackend.ProtoReflect.Descriptor instead.
+func (*TcpBackend) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *TcpBackend) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TcpBackend) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *TcpBackend) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *TcpBackend) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *TcpBackend) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *TcpBackend) GetAdmin() TcpBackendAdmin {
+	if x != nil {
+		return x.Admin
+	}
+	return TcpBackendAdmin_TCP_BACKEND_ADMIN_ENABLED
+}
+
+func (x *TcpBackend) GetMaxConnections() uint32 {
+	if x != nil {
+		return x.MaxConnections
+	}
+	return 0
+}
+
+func (x *TcpBackend) GetDrainTimeout() uint32 {
+	if x != nil {
+		return x.DrainTimeout
+	}
+	return 0
+}
+
+type TcpHealthCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  TcpHealthCheckKind     `protobuf:"varint,1,opt,name=kind,proto3,enum=millrace.dataplane.v1.TcpHealthCheckKind" json:"kind,omitempty"`
+	// Milliseconds, 100 to 3,600,000; 0 means 5,000.
+	Interval uint32 `protobuf:"varint,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	// Milliseconds, 10 to 600,000; 0 means 2,000.
+	Timeout uint32 `protobuf:"varint,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Successes in a row after which a backend is up, failures after which it is down, 1 to 100; 0 means 2 and 3.
+	Rise uint32 `protobuf:"varint,4,opt,name=rise,proto3" json:"rise,omitempty"`
+	Fall uint32 `protobuf:"varint,5,opt,name=fall,proto3" json:"fall,omitempty"`
+	// Port to check; 0: the backend's own.
+	Port uint32 `protobuf:"varint,6,opt,name=port,proto3" json:"port,omitempty"`
+	// HTTP: the request's target ("" means "/") and Host ("": address and port of the backend).
+	Path string `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`
+	Host string `protobuf:"bytes,8,opt,name=host,proto3" json:"host,omitempty"`
+	// HTTP: statuses that are good; 0 means 200 and 399.
+	StatusMin     uint32 `protobuf:"varint,9,opt,name=status_min,json=statusMin,proto3" json:"status_min,omitempty"`
+	StatusMax     uint32 `protobuf:"varint,10,opt,name=status_max,json=statusMax,proto3" json:"status_max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpHealthCheck) Reset() {
+	*x = TcpHealthCheck{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpHealthCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpHealthCheck) ProtoMessage() {}
+
+func (x *TcpHealthCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpHealthCheck.ProtoReflect.Descriptor instead.
+func (*TcpHealthCheck) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *TcpHealthCheck) GetKind() TcpHealthCheckKind {
+	if x != nil {
+		return x.Kind
+	}
+	return TcpHealthCheckKind_TCP_HEALTH_CHECK_KIND_NONE
+}
+
+func (x *TcpHealthCheck) GetInterval() uint32 {
+	if x != nil {
+		return x.Interval
+	}
+	return 0
+}
+
+func (x *TcpHealthCheck) GetTimeout() uint32 {
+	if x != nil {
+		return x.Timeout
+	}
+	return 0
+}
+
+func (x *TcpHealthCheck) GetRise() uint32 {
+	if x != nil {
+		return x.Rise
+	}
+	return 0
+}
+
+func (x *TcpHealthCheck) GetFall() uint32 {
+	if x != nil {
+		return x.Fall
+	}
+	return 0
+}
+
+func (x *TcpHealthCheck) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *TcpHealthCheck) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *TcpHealthCheck) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *TcpHealthCheck) GetStatusMin() uint32 {
+	if x != nil {
+		return x.StatusMin
+	}
+	return 0
+}
+
+func (x *TcpHealthCheck) GetStatusMax() uint32 {
+	if x != nil {
+		return x.StatusMax
+	}
+	return 0
+}
+
+// Backends that proxy listeners send to. Writing one that exists changes what differs and disturbs no connection but those of
+// backends that are disabled or left out.
+type TcpPool struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 63 characters of [A-Za-z0-9._-].
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// At most 1,024.
+	Backends  []*TcpBackend `protobuf:"bytes,2,rep,name=backends,proto3" json:"backends,omitempty"`
+	Algorithm TcpAlgorithm  `protobuf:"varint,3,opt,name=algorithm,proto3,enum=millrace.dataplane.v1.TcpAlgorithm" json:"algorithm,omitempty"`
+	// MAGLEV
+	HashKey     TcpHashKey      `protobuf:"varint,4,opt,name=hash_key,json=hashKey,proto3,enum=millrace.dataplane.v1.TcpHashKey" json:"hash_key,omitempty"`
+	HealthCheck *TcpHealthCheck `protobuf:"bytes,5,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
+	// Milliseconds in which a backend that came up gets its whole share of new connections, up to 3,600,000; 0: at once.
+	SlowStart uint32 `protobuf:"varint,6,opt,name=slow_start,json=slowStart,proto3" json:"slow_start,omitempty"`
+	// Connections of the pool at most, all workers together; 0: no limit.
+	MaxConnections uint32        `protobuf:"varint,7,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
+	SourceMode     TcpSourceMode `protobuf:"varint,8,opt,name=source_mode,json=sourceMode,proto3,enum=millrace.dataplane.v1.TcpSourceMode" json:"source_mode,omitempty"`
+	// POOL: at most 64, local addresses of the box.
+	SourceAddresses [][]byte `protobuf:"bytes,9,rep,name=source_addresses,json=sourceAddresses,proto3" json:"source_addresses,omitempty"`
+	// Header sent to the backends.
+	ProxyProtocolOut TcpProxyProtocol `protobuf:"varint,10,opt,name=proxy_protocol_out,json=proxyProtocolOut,proto3,enum=millrace.dataplane.v1.TcpProxyProtocol" json:"proxy_protocol_out,omitempty"`
+	// Milliseconds, up to 600,000; 0 means 5,000.
+	ConnectTimeout uint32 `protobuf:"varint,11,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
+	// Milliseconds without data in either direction; 0: the listener's alone.
+	IdleTimeout uint32 `protobuf:"varint,12,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	// Backends tried for one connection, 1 to 16; 0 means 3.
+	ConnectAttempts uint32 `protobuf:"varint,13,opt,name=connect_attempts,json=connectAttempts,proto3" json:"connect_attempts,omitempty"`
+	// The pool is healthy while at least so many enabled backends are; 0 means 1.
+	MinHealthy uint32 `protobuf:"varint,14,opt,name=min_healthy,json=minHealthy,proto3" json:"min_healthy,omitempty"`
+	// Of the connections to backends.
+	Options       *TcpOptions `protobuf:"bytes,15,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpPool) Reset() {
+	*x = TcpPool{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpPool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpPool) ProtoMessage() {}
+
+func (x *TcpPool) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpPool.ProtoReflect.Descriptor instead.
+func (*TcpPool) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *TcpPool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TcpPool) GetBackends() []*TcpBackend {
+	if x != nil {
+		return x.Backends
+	}
+	return nil
+}
+
+func (x *TcpPool) GetAlgorithm() TcpAlgorithm {
+	if x != nil {
+		return x.Algorithm
+	}
+	return TcpAlgorithm_TCP_ALGORITHM_ROUND_ROBIN
+}
+
+func (x *TcpPool) GetHashKey() TcpHashKey {
+	if x != nil {
+		return x.HashKey
+	}
+	return TcpHashKey_TCP_HASH_KEY_SOURCE
+}
+
+func (x *TcpPool) GetHealthCheck() *TcpHealthCheck {
+	if x != nil {
+		return x.HealthCheck
+	}
+	return nil
+}
+
+func (x *TcpPool) GetSlowStart() uint32 {
+	if x != nil {
+		return x.SlowStart
+	}
+	return 0
+}
+
+func (x *TcpPool) GetMaxConnections() uint32 {
+	if x != nil {
+		return x.MaxConnections
+	}
+	return 0
+}
+
+func (x *TcpPool) GetSourceMode() TcpSourceMode {
+	if x != nil {
+		return x.SourceMode
+	}
+	return TcpSourceMode_TCP_SOURCE_MODE_AUTO
+}
+
+func (x *TcpPool) GetSourceAddresses() [][]byte {
+	if x != nil {
+		return x.SourceAddresses
+	}
+	return nil
+}
+
+func (x *TcpPool) GetProxyProtocolOut() TcpProxyProtocol {
+	if x != nil {
+		return x.ProxyProtocolOut
+	}
+	return TcpProxyProtocol_TCP_PROXY_PROTOCOL_OFF
+}
+
+func (x *TcpPool) GetConnectTimeout() uint32 {
+	if x != nil {
+		return x.ConnectTimeout
+	}
+	return 0
+}
+
+func (x *TcpPool) GetIdleTimeout() uint32 {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return 0
+}
+
+func (x *TcpPool) GetConnectAttempts() uint32 {
+	if x != nil {
+		return x.ConnectAttempts
+	}
+	return 0
+}
+
+func (x *TcpPool) GetMinHealthy() uint32 {
+	if x != nil {
+		return x.MinHealthy
+	}
+	return 0
+}
+
+func (x *TcpPool) GetOptions() *TcpOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// IN_USE while a listener refers to it. Its connections belong to listeners and are ended by deleting those.
+type TcpPoolKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpPoolKey) Reset() {
+	*x = TcpPoolKey{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpPoolKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpPoolKey) ProtoMessage() {}
+
+func (x *TcpPoolKey) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpPoolKey.ProtoReflect.Descriptor instead.
+func (*TcpPoolKey) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *TcpPoolKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type List struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Table Table                  `protobuf:"varint,1,opt,name=table,proto3,enum=millrace.dataplane.v1.Table" json:"table,omitempty"`
@@ -3122,14 +5159,19 @@ type List struct {
 	Vrf  string `protobuf:"bytes,4,opt,name=vrf,proto3" json:"vrf,omitempty"`
 	Ipv6 bool   `protobuf:"varint,5,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
 	// INTERFACES, ADDRESSES, NEIGHBORS, PORT_XSTATS: only this interface (empty: all).
-	Interface     string `protobuf:"bytes,6,opt,name=interface,proto3" json:"interface,omitempty"`
+	Interface string `protobuf:"bytes,6,opt,name=interface,proto3" json:"interface,omitempty"`
+	// TCP_LISTENERS, TCP_POOLS: only the one of this name; TCP_BACKENDS: only those of the pool of this name (empty: all).
+	Name string `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	// TCP_CONNECTIONS. A page may be short, even empty, and not the last: the data plane looks at a bounded number of connections
+	// for one page.
+	Tcp           *TcpFilter `protobuf:"bytes,8,opt,name=tcp,proto3" json:"tcp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *List) Reset() {
 	*x = List{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[26]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +5183,7 @@ func (x *List) String() string {
 func (*List) ProtoMessage() {}
 
 func (x *List) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[26]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +5196,7 @@ func (x *List) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use List.ProtoReflect.Descriptor instead.
 func (*List) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{26}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *List) GetTable() Table {
@@ -3199,28 +5241,171 @@ func (x *List) GetInterface() string {
 	return ""
 }
 
-type ListResult struct {
+func (x *List) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *List) GetTcp() *TcpFilter {
+	if x != nil {
+		return x.Tcp
+	}
+	return nil
+}
+
+// Connections; what is left out matches all.
+type TcpFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty when this was the last page.
-	NextCursor    []byte            `protobuf:"bytes,1,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
-	Vrfs          []*VrfState       `protobuf:"bytes,2,rep,name=vrfs,proto3" json:"vrfs,omitempty"`
-	Interfaces    []*InterfaceState `protobuf:"bytes,3,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	Addresses     []*AddressState   `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	Neighbors     []*NeighborState  `protobuf:"bytes,5,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
-	NextHops      []*NextHopState   `protobuf:"bytes,6,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
-	Groups        []*GroupState     `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
-	Routes        []*RouteState     `protobuf:"bytes,8,rep,name=routes,proto3" json:"routes,omitempty"`
-	Workers       []*WorkerState    `protobuf:"bytes,9,rep,name=workers,proto3" json:"workers,omitempty"`
-	Nodes         []*NodeState      `protobuf:"bytes,10,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Drops         []*DropState      `protobuf:"bytes,11,rep,name=drops,proto3" json:"drops,omitempty"`
-	Xstats        []*XStat          `protobuf:"bytes,12,rep,name=xstats,proto3" json:"xstats,omitempty"`
+	// Empty: all network instances.
+	Vrf        string     `protobuf:"bytes,1,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Local      *TcpPrefix `protobuf:"bytes,2,opt,name=local,proto3" json:"local,omitempty"`
+	Remote     *TcpPrefix `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`
+	LocalPort  uint32     `protobuf:"varint,4,opt,name=local_port,json=localPort,proto3" json:"local_port,omitempty"`
+	RemotePort uint32     `protobuf:"varint,5,opt,name=remote_port,json=remotePort,proto3" json:"remote_port,omitempty"`
+	// Any of these; empty: all.
+	States []TcpState `protobuf:"varint,6,rep,packed,name=states,proto3,enum=millrace.dataplane.v1.TcpState" json:"states,omitempty"`
+	// Name of the listener that accepted it (or, for a connection to a backend, whose connection it serves).
+	Listener string `protobuf:"bytes,7,opt,name=listener,proto3" json:"listener,omitempty"`
+	// Connections to backends of this pool.
+	Pool string `protobuf:"bytes,8,opt,name=pool,proto3" json:"pool,omitempty"`
+	// … to the backend of this name in `pool`.
+	Backend string `protobuf:"bytes,9,opt,name=backend,proto3" json:"backend,omitempty"`
+	// 4 or 6; 0: both.
+	Family        uint32 `protobuf:"varint,10,opt,name=family,proto3" json:"family,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *TcpFilter) Reset() {
+	*x = TcpFilter{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpFilter) ProtoMessage() {}
+
+func (x *TcpFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpFilter.ProtoReflect.Descriptor instead.
+func (*TcpFilter) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *TcpFilter) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *TcpFilter) GetLocal() *TcpPrefix {
+	if x != nil {
+		return x.Local
+	}
+	return nil
+}
+
+func (x *TcpFilter) GetRemote() *TcpPrefix {
+	if x != nil {
+		return x.Remote
+	}
+	return nil
+}
+
+func (x *TcpFilter) GetLocalPort() uint32 {
+	if x != nil {
+		return x.LocalPort
+	}
+	return 0
+}
+
+func (x *TcpFilter) GetRemotePort() uint32 {
+	if x != nil {
+		return x.RemotePort
+	}
+	return 0
+}
+
+func (x *TcpFilter) GetStates() []TcpState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *TcpFilter) GetListener() string {
+	if x != nil {
+		return x.Listener
+	}
+	return ""
+}
+
+func (x *TcpFilter) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *TcpFilter) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *TcpFilter) GetFamily() uint32 {
+	if x != nil {
+		return x.Family
+	}
+	return 0
+}
+
+type ListResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty when this was the last page.
+	NextCursor     []byte              `protobuf:"bytes,1,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Vrfs           []*VrfState         `protobuf:"bytes,2,rep,name=vrfs,proto3" json:"vrfs,omitempty"`
+	Interfaces     []*InterfaceState   `protobuf:"bytes,3,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	Addresses      []*AddressState     `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Neighbors      []*NeighborState    `protobuf:"bytes,5,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
+	NextHops       []*NextHopState     `protobuf:"bytes,6,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
+	Groups         []*GroupState       `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
+	Routes         []*RouteState       `protobuf:"bytes,8,rep,name=routes,proto3" json:"routes,omitempty"`
+	Workers        []*WorkerState      `protobuf:"bytes,9,rep,name=workers,proto3" json:"workers,omitempty"`
+	Nodes          []*NodeState        `protobuf:"bytes,10,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Drops          []*DropState        `protobuf:"bytes,11,rep,name=drops,proto3" json:"drops,omitempty"`
+	Xstats         []*XStat            `protobuf:"bytes,12,rep,name=xstats,proto3" json:"xstats,omitempty"`
+	TcpListeners   []*TcpListenerState `protobuf:"bytes,13,rep,name=tcp_listeners,json=tcpListeners,proto3" json:"tcp_listeners,omitempty"`
+	TcpPools       []*TcpPoolState     `protobuf:"bytes,14,rep,name=tcp_pools,json=tcpPools,proto3" json:"tcp_pools,omitempty"`
+	TcpBackends    []*TcpBackendState  `protobuf:"bytes,15,rep,name=tcp_backends,json=tcpBackends,proto3" json:"tcp_backends,omitempty"`
+	TcpConnections []*TcpConnection    `protobuf:"bytes,16,rep,name=tcp_connections,json=tcpConnections,proto3" json:"tcp_connections,omitempty"`
+	TcpCounters    []*TcpCounter       `protobuf:"bytes,17,rep,name=tcp_counters,json=tcpCounters,proto3" json:"tcp_counters,omitempty"`
+	TcpWorkers     []*TcpWorkerState   `protobuf:"bytes,18,rep,name=tcp_workers,json=tcpWorkers,proto3" json:"tcp_workers,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
 func (x *ListResult) Reset() {
 	*x = ListResult{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[27]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3232,7 +5417,7 @@ func (x *ListResult) String() string {
 func (*ListResult) ProtoMessage() {}
 
 func (x *ListResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[27]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3245,7 +5430,7 @@ func (x *ListResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResult.ProtoReflect.Descriptor instead.
 func (*ListResult) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{27}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListResult) GetNextCursor() []byte {
@@ -3332,6 +5517,48 @@ func (x *ListResult) GetXstats() []*XStat {
 	return nil
 }
 
+func (x *ListResult) GetTcpListeners() []*TcpListenerState {
+	if x != nil {
+		return x.TcpListeners
+	}
+	return nil
+}
+
+func (x *ListResult) GetTcpPools() []*TcpPoolState {
+	if x != nil {
+		return x.TcpPools
+	}
+	return nil
+}
+
+func (x *ListResult) GetTcpBackends() []*TcpBackendState {
+	if x != nil {
+		return x.TcpBackends
+	}
+	return nil
+}
+
+func (x *ListResult) GetTcpConnections() []*TcpConnection {
+	if x != nil {
+		return x.TcpConnections
+	}
+	return nil
+}
+
+func (x *ListResult) GetTcpCounters() []*TcpCounter {
+	if x != nil {
+		return x.TcpCounters
+	}
+	return nil
+}
+
+func (x *ListResult) GetTcpWorkers() []*TcpWorkerState {
+	if x != nil {
+		return x.TcpWorkers
+	}
+	return nil
+}
+
 type VrfState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -3350,7 +5577,7 @@ type VrfState struct {
 
 func (x *VrfState) Reset() {
 	*x = VrfState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[28]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3362,7 +5589,7 @@ func (x *VrfState) String() string {
 func (*VrfState) ProtoMessage() {}
 
 func (x *VrfState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[28]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3375,7 +5602,7 @@ func (x *VrfState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VrfState.ProtoReflect.Descriptor instead.
 func (*VrfState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{28}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *VrfState) GetName() string {
@@ -3475,7 +5702,7 @@ type InterfaceState struct {
 
 func (x *InterfaceState) Reset() {
 	*x = InterfaceState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[29]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +5714,7 @@ func (x *InterfaceState) String() string {
 func (*InterfaceState) ProtoMessage() {}
 
 func (x *InterfaceState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[29]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +5727,7 @@ func (x *InterfaceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterfaceState.ProtoReflect.Descriptor instead.
 func (*InterfaceState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{29}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *InterfaceState) GetConfig() *Interface {
@@ -3633,7 +5860,7 @@ type InterfaceCounters struct {
 
 func (x *InterfaceCounters) Reset() {
 	*x = InterfaceCounters{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[30]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3645,7 +5872,7 @@ func (x *InterfaceCounters) String() string {
 func (*InterfaceCounters) ProtoMessage() {}
 
 func (x *InterfaceCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[30]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3658,7 +5885,7 @@ func (x *InterfaceCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterfaceCounters.ProtoReflect.Descriptor instead.
 func (*InterfaceCounters) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{30}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *InterfaceCounters) GetRxPackets() uint64 {
@@ -3762,14 +5989,15 @@ type AddressState struct {
 	Automatic bool   `protobuf:"varint,5,opt,name=automatic,proto3" json:"automatic,omitempty"`
 	Owner     string `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
 	// MAC of the host it conflicts with, if any.
-	ConflictMac   []byte `protobuf:"bytes,7,opt,name=conflict_mac,json=conflictMac,proto3" json:"conflict_mac,omitempty"`
+	ConflictMac   []byte      `protobuf:"bytes,7,opt,name=conflict_mac,json=conflictMac,proto3" json:"conflict_mac,omitempty"`
+	Kind          AddressKind `protobuf:"varint,8,opt,name=kind,proto3,enum=millrace.dataplane.v1.AddressKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AddressState) Reset() {
 	*x = AddressState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[31]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3781,7 +6009,7 @@ func (x *AddressState) String() string {
 func (*AddressState) ProtoMessage() {}
 
 func (x *AddressState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[31]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3794,7 +6022,7 @@ func (x *AddressState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressState.ProtoReflect.Descriptor instead.
 func (*AddressState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{31}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddressState) GetInterface() string {
@@ -3846,6 +6074,13 @@ func (x *AddressState) GetConflictMac() []byte {
 	return nil
 }
 
+func (x *AddressState) GetKind() AddressKind {
+	if x != nil {
+		return x.Kind
+	}
+	return AddressKind_ADDRESS_KIND_INTERFACE
+}
+
 type NeighborState struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Interface string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
@@ -3866,7 +6101,7 @@ type NeighborState struct {
 
 func (x *NeighborState) Reset() {
 	*x = NeighborState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[32]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +6113,7 @@ func (x *NeighborState) String() string {
 func (*NeighborState) ProtoMessage() {}
 
 func (x *NeighborState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[32]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +6126,7 @@ func (x *NeighborState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborState.ProtoReflect.Descriptor instead.
 func (*NeighborState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{32}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *NeighborState) GetInterface() string {
@@ -3981,7 +6216,7 @@ type NextHopState struct {
 
 func (x *NextHopState) Reset() {
 	*x = NextHopState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[33]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3993,7 +6228,7 @@ func (x *NextHopState) String() string {
 func (*NextHopState) ProtoMessage() {}
 
 func (x *NextHopState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[33]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4006,7 +6241,7 @@ func (x *NextHopState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHopState.ProtoReflect.Descriptor instead.
 func (*NextHopState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{33}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NextHopState) GetConfig() *NextHop {
@@ -4072,7 +6307,7 @@ type GroupState struct {
 
 func (x *GroupState) Reset() {
 	*x = GroupState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[34]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4084,7 +6319,7 @@ func (x *GroupState) String() string {
 func (*GroupState) ProtoMessage() {}
 
 func (x *GroupState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[34]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4097,7 +6332,7 @@ func (x *GroupState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupState.ProtoReflect.Descriptor instead.
 func (*GroupState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{34}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GroupState) GetConfig() *Group {
@@ -4152,7 +6387,7 @@ type RouteState struct {
 
 func (x *RouteState) Reset() {
 	*x = RouteState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[35]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4164,7 +6399,7 @@ func (x *RouteState) String() string {
 func (*RouteState) ProtoMessage() {}
 
 func (x *RouteState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[35]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4177,7 +6412,7 @@ func (x *RouteState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteState.ProtoReflect.Descriptor instead.
 func (*RouteState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{35}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RouteState) GetPrefix() []byte {
@@ -4254,7 +6489,7 @@ type WorkerState struct {
 
 func (x *WorkerState) Reset() {
 	*x = WorkerState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[36]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4266,7 +6501,7 @@ func (x *WorkerState) String() string {
 func (*WorkerState) ProtoMessage() {}
 
 func (x *WorkerState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[36]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4279,7 +6514,7 @@ func (x *WorkerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerState.ProtoReflect.Descriptor instead.
 func (*WorkerState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{36}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WorkerState) GetId() uint32 {
@@ -4389,7 +6624,7 @@ type NodeState struct {
 
 func (x *NodeState) Reset() {
 	*x = NodeState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[37]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4401,7 +6636,7 @@ func (x *NodeState) String() string {
 func (*NodeState) ProtoMessage() {}
 
 func (x *NodeState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[37]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4414,7 +6649,7 @@ func (x *NodeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeState.ProtoReflect.Descriptor instead.
 func (*NodeState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{37}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *NodeState) GetName() string {
@@ -4478,7 +6713,7 @@ type DropState struct {
 
 func (x *DropState) Reset() {
 	*x = DropState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[38]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4490,7 +6725,7 @@ func (x *DropState) String() string {
 func (*DropState) ProtoMessage() {}
 
 func (x *DropState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[38]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4503,7 +6738,7 @@ func (x *DropState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropState.ProtoReflect.Descriptor instead.
 func (*DropState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{38}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DropState) GetReason() string {
@@ -4527,6 +6762,1231 @@ func (x *DropState) GetDescription() string {
 	return ""
 }
 
+type TcpCounter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As operators see it, for example "retrans-rto".
+	Name        string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value       uint64 `protobuf:"varint,2,opt,name=value,proto3" json:"value,omitempty"`
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// Goes up and down.
+	Gauge         bool `protobuf:"varint,4,opt,name=gauge,proto3" json:"gauge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpCounter) Reset() {
+	*x = TcpCounter{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpCounter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpCounter) ProtoMessage() {}
+
+func (x *TcpCounter) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpCounter.ProtoReflect.Descriptor instead.
+func (*TcpCounter) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *TcpCounter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TcpCounter) GetValue() uint64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *TcpCounter) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *TcpCounter) GetGauge() bool {
+	if x != nil {
+		return x.Gauge
+	}
+	return false
+}
+
+type TcpListenerState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Config *TcpListener           `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	// Number in TcpConnection; chosen by the data plane, not used again while one with it is drained.
+	Id    uint32 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Deleted, and still has connections.
+	Draining bool `protobuf:"varint,4,opt,name=draining,proto3" json:"draining,omitempty"`
+	// Takes connections: a proxy's is healthy while its pool is, others always.
+	Healthy        bool   `protobuf:"varint,5,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	Active         uint64 `protobuf:"varint,6,opt,name=active,proto3" json:"active,omitempty"`
+	HalfOpen       uint64 `protobuf:"varint,7,opt,name=half_open,json=halfOpen,proto3" json:"half_open,omitempty"`
+	Accepted       uint64 `protobuf:"varint,8,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	Closed         uint64 `protobuf:"varint,9,opt,name=closed,proto3" json:"closed,omitempty"`
+	CookiesSent    uint64 `protobuf:"varint,10,opt,name=cookies_sent,json=cookiesSent,proto3" json:"cookies_sent,omitempty"`
+	CookiesValid   uint64 `protobuf:"varint,11,opt,name=cookies_valid,json=cookiesValid,proto3" json:"cookies_valid,omitempty"`
+	CookiesInvalid uint64 `protobuf:"varint,12,opt,name=cookies_invalid,json=cookiesInvalid,proto3" json:"cookies_invalid,omitempty"`
+	// SYNs refused, by reason: limit of connections, rate, limit per source, prefixes, memory; and connections the service refused.
+	RefusedLimit          uint64 `protobuf:"varint,13,opt,name=refused_limit,json=refusedLimit,proto3" json:"refused_limit,omitempty"`
+	RefusedRate           uint64 `protobuf:"varint,14,opt,name=refused_rate,json=refusedRate,proto3" json:"refused_rate,omitempty"`
+	RefusedSource         uint64 `protobuf:"varint,15,opt,name=refused_source,json=refusedSource,proto3" json:"refused_source,omitempty"`
+	RefusedAcl            uint64 `protobuf:"varint,16,opt,name=refused_acl,json=refusedAcl,proto3" json:"refused_acl,omitempty"`
+	RefusedMemory         uint64 `protobuf:"varint,17,opt,name=refused_memory,json=refusedMemory,proto3" json:"refused_memory,omitempty"`
+	RefusedService        uint64 `protobuf:"varint,18,opt,name=refused_service,json=refusedService,proto3" json:"refused_service,omitempty"`
+	FastOpenAccepted      uint64 `protobuf:"varint,19,opt,name=fast_open_accepted,json=fastOpenAccepted,proto3" json:"fast_open_accepted,omitempty"`
+	FastOpenCookieInvalid uint64 `protobuf:"varint,20,opt,name=fast_open_cookie_invalid,json=fastOpenCookieInvalid,proto3" json:"fast_open_cookie_invalid,omitempty"`
+	BytesIn               uint64 `protobuf:"varint,21,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	BytesOut              uint64 `protobuf:"varint,22,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	// Counters of the service itself (requests, timeouts, …).
+	Service       []*TcpCounter `protobuf:"bytes,23,rep,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpListenerState) Reset() {
+	*x = TcpListenerState{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpListenerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpListenerState) ProtoMessage() {}
+
+func (x *TcpListenerState) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpListenerState.ProtoReflect.Descriptor instead.
+func (*TcpListenerState) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *TcpListenerState) GetConfig() *TcpListener {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *TcpListenerState) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *TcpListenerState) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *TcpListenerState) GetHealthy() bool {
+	if x != nil {
+		return x.Healthy
+	}
+	return false
+}
+
+func (x *TcpListenerState) GetActive() uint64 {
+	if x != nil {
+		return x.Active
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetHalfOpen() uint64 {
+	if x != nil {
+		return x.HalfOpen
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetAccepted() uint64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetClosed() uint64 {
+	if x != nil {
+		return x.Closed
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetCookiesSent() uint64 {
+	if x != nil {
+		return x.CookiesSent
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetCookiesValid() uint64 {
+	if x != nil {
+		return x.CookiesValid
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetCookiesInvalid() uint64 {
+	if x != nil {
+		return x.CookiesInvalid
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetRefusedLimit() uint64 {
+	if x != nil {
+		return x.RefusedLimit
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetRefusedRate() uint64 {
+	if x != nil {
+		return x.RefusedRate
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetRefusedSource() uint64 {
+	if x != nil {
+		return x.RefusedSource
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetRefusedAcl() uint64 {
+	if x != nil {
+		return x.RefusedAcl
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetRefusedMemory() uint64 {
+	if x != nil {
+		return x.RefusedMemory
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetRefusedService() uint64 {
+	if x != nil {
+		return x.RefusedService
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetFastOpenAccepted() uint64 {
+	if x != nil {
+		return x.FastOpenAccepted
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetFastOpenCookieInvalid() uint64 {
+	if x != nil {
+		return x.FastOpenCookieInvalid
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetBytesIn() uint64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetBytesOut() uint64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *TcpListenerState) GetService() []*TcpCounter {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+type TcpPoolState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without the backends: TCP_BACKENDS lists them.
+	Config          *TcpPool `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	Owner           string   `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Healthy         bool     `protobuf:"varint,3,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	Backends        uint32   `protobuf:"varint,4,opt,name=backends,proto3" json:"backends,omitempty"`
+	BackendsHealthy uint32   `protobuf:"varint,5,opt,name=backends_healthy,json=backendsHealthy,proto3" json:"backends_healthy,omitempty"`
+	// Connections to backends now and in all.
+	Active      uint64 `protobuf:"varint,6,opt,name=active,proto3" json:"active,omitempty"`
+	Connections uint64 `protobuf:"varint,7,opt,name=connections,proto3" json:"connections,omitempty"`
+	// Connections of clients that got no backend: none healthy, limits, no attempt succeeded.
+	Failed uint64 `protobuf:"varint,8,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Attempts made with another backend after one failed.
+	Retries  uint64        `protobuf:"varint,9,opt,name=retries,proto3" json:"retries,omitempty"`
+	BytesIn  uint64        `protobuf:"varint,10,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	BytesOut uint64        `protobuf:"varint,11,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	Counters []*TcpCounter `protobuf:"bytes,12,rep,name=counters,proto3" json:"counters,omitempty"`
+	// Unix nanoseconds of the last change of `healthy`.
+	LastChange    uint64 `protobuf:"varint,13,opt,name=last_change,json=lastChange,proto3" json:"last_change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpPoolState) Reset() {
+	*x = TcpPoolState{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpPoolState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpPoolState) ProtoMessage() {}
+
+func (x *TcpPoolState) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpPoolState.ProtoReflect.Descriptor instead.
+func (*TcpPoolState) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *TcpPoolState) GetConfig() *TcpPool {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *TcpPoolState) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *TcpPoolState) GetHealthy() bool {
+	if x != nil {
+		return x.Healthy
+	}
+	return false
+}
+
+func (x *TcpPoolState) GetBackends() uint32 {
+	if x != nil {
+		return x.Backends
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetBackendsHealthy() uint32 {
+	if x != nil {
+		return x.BackendsHealthy
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetActive() uint64 {
+	if x != nil {
+		return x.Active
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetConnections() uint64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetRetries() uint64 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetBytesIn() uint64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetBytesOut() uint64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetCounters() []*TcpCounter {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+func (x *TcpPoolState) GetLastChange() uint64 {
+	if x != nil {
+		return x.LastChange
+	}
+	return 0
+}
+
+type TcpBackendState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Pool   string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Config *TcpBackend            `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	Health TcpHealth              `protobuf:"varint,3,opt,name=health,proto3,enum=millrace.dataplane.v1.TcpHealth" json:"health,omitempty"`
+	// Why it is down, for people: "connection refused", "status 503", "timeout".
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Unix nanoseconds of the last change of `health`.
+	LastChange uint64 `protobuf:"varint,5,opt,name=last_change,json=lastChange,proto3" json:"last_change,omitempty"`
+	// Weight in force now (slow start), in thousandths of the configured one.
+	EffectiveWeight uint32 `protobuf:"varint,6,opt,name=effective_weight,json=effectiveWeight,proto3" json:"effective_weight,omitempty"`
+	// Left out of the pool, and still has connections.
+	Draining      bool   `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
+	Active        uint64 `protobuf:"varint,8,opt,name=active,proto3" json:"active,omitempty"`
+	Connections   uint64 `protobuf:"varint,9,opt,name=connections,proto3" json:"connections,omitempty"`
+	ConnectFailed uint64 `protobuf:"varint,10,opt,name=connect_failed,json=connectFailed,proto3" json:"connect_failed,omitempty"`
+	// From the backend, and to it.
+	BytesIn      uint64 `protobuf:"varint,11,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	BytesOut     uint64 `protobuf:"varint,12,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	Checks       uint64 `protobuf:"varint,13,opt,name=checks,proto3" json:"checks,omitempty"`
+	ChecksFailed uint64 `protobuf:"varint,14,opt,name=checks_failed,json=checksFailed,proto3" json:"checks_failed,omitempty"`
+	// Nanoseconds that the last good check took.
+	CheckTime     uint64 `protobuf:"varint,15,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpBackendState) Reset() {
+	*x = TcpBackendState{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpBackendState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpBackendState) ProtoMessage() {}
+
+func (x *TcpBackendState) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpBackendState.ProtoReflect.Descriptor instead.
+func (*TcpBackendState) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *TcpBackendState) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *TcpBackendState) GetConfig() *TcpBackend {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *TcpBackendState) GetHealth() TcpHealth {
+	if x != nil {
+		return x.Health
+	}
+	return TcpHealth_TCP_HEALTH_UNSPECIFIED
+}
+
+func (x *TcpBackendState) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TcpBackendState) GetLastChange() uint64 {
+	if x != nil {
+		return x.LastChange
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetEffectiveWeight() uint32 {
+	if x != nil {
+		return x.EffectiveWeight
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *TcpBackendState) GetActive() uint64 {
+	if x != nil {
+		return x.Active
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetConnections() uint64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetConnectFailed() uint64 {
+	if x != nil {
+		return x.ConnectFailed
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetBytesIn() uint64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetBytesOut() uint64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetChecks() uint64 {
+	if x != nil {
+		return x.Checks
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetChecksFailed() uint64 {
+	if x != nil {
+		return x.ChecksFailed
+	}
+	return 0
+}
+
+func (x *TcpBackendState) GetCheckTime() uint64 {
+	if x != nil {
+		return x.CheckTime
+	}
+	return 0
+}
+
+// The fields of `ss -ti`. TIME-WAIT has the addresses, ports, state and timer only.
+type TcpConnection struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        uint32                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Vrf           string                 `protobuf:"bytes,2,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	LocalAddress  []byte                 `protobuf:"bytes,3,opt,name=local_address,json=localAddress,proto3" json:"local_address,omitempty"`
+	LocalPort     uint32                 `protobuf:"varint,4,opt,name=local_port,json=localPort,proto3" json:"local_port,omitempty"`
+	RemoteAddress []byte                 `protobuf:"bytes,5,opt,name=remote_address,json=remoteAddress,proto3" json:"remote_address,omitempty"`
+	RemotePort    uint32                 `protobuf:"varint,6,opt,name=remote_port,json=remotePort,proto3" json:"remote_port,omitempty"`
+	State         TcpState               `protobuf:"varint,7,opt,name=state,proto3,enum=millrace.dataplane.v1.TcpState" json:"state,omitempty"`
+	// Of the listener that accepted it, or whose connection it serves; empty for health checks and the like.
+	Listener   string `protobuf:"bytes,8,opt,name=listener,proto3" json:"listener,omitempty"`
+	ListenerId uint32 `protobuf:"varint,9,opt,name=listener_id,json=listenerId,proto3" json:"listener_id,omitempty"`
+	// Connections to backends.
+	Pool    string `protobuf:"bytes,10,opt,name=pool,proto3" json:"pool,omitempty"`
+	Backend string `protobuf:"bytes,11,opt,name=backend,proto3" json:"backend,omitempty"`
+	// Accepted by a listener, not made from here.
+	Passive           bool                 `protobuf:"varint,12,opt,name=passive,proto3" json:"passive,omitempty"`
+	CongestionControl TcpCongestionControl `protobuf:"varint,13,opt,name=congestion_control,json=congestionControl,proto3,enum=millrace.dataplane.v1.TcpCongestionControl" json:"congestion_control,omitempty"`
+	CaState           TcpCaState           `protobuf:"varint,14,opt,name=ca_state,json=caState,proto3,enum=millrace.dataplane.v1.TcpCaState" json:"ca_state,omitempty"`
+	Sack              bool                 `protobuf:"varint,15,opt,name=sack,proto3" json:"sack,omitempty"`
+	Timestamps        bool                 `protobuf:"varint,16,opt,name=timestamps,proto3" json:"timestamps,omitempty"`
+	Ecn               bool                 `protobuf:"varint,17,opt,name=ecn,proto3" json:"ecn,omitempty"`
+	FastOpen          bool                 `protobuf:"varint,18,opt,name=fast_open,json=fastOpen,proto3" json:"fast_open,omitempty"`
+	WindowScale       bool                 `protobuf:"varint,19,opt,name=window_scale,json=windowScale,proto3" json:"window_scale,omitempty"`
+	SndWscale         uint32               `protobuf:"varint,20,opt,name=snd_wscale,json=sndWscale,proto3" json:"snd_wscale,omitempty"`
+	RcvWscale         uint32               `protobuf:"varint,21,opt,name=rcv_wscale,json=rcvWscale,proto3" json:"rcv_wscale,omitempty"`
+	// Microseconds.
+	Rto    uint32 `protobuf:"varint,22,opt,name=rto,proto3" json:"rto,omitempty"`
+	Srtt   uint32 `protobuf:"varint,23,opt,name=srtt,proto3" json:"srtt,omitempty"`
+	Rttvar uint32 `protobuf:"varint,24,opt,name=rttvar,proto3" json:"rttvar,omitempty"`
+	MinRtt uint32 `protobuf:"varint,25,opt,name=min_rtt,json=minRtt,proto3" json:"min_rtt,omitempty"`
+	// Segments; ssthresh 4,294,967,295: infinite.
+	Cwnd     uint32 `protobuf:"varint,26,opt,name=cwnd,proto3" json:"cwnd,omitempty"`
+	Ssthresh uint32 `protobuf:"varint,27,opt,name=ssthresh,proto3" json:"ssthresh,omitempty"`
+	// Octets.
+	Mss       uint32 `protobuf:"varint,28,opt,name=mss,proto3" json:"mss,omitempty"`
+	Advmss    uint32 `protobuf:"varint,29,opt,name=advmss,proto3" json:"advmss,omitempty"`
+	Pmtu      uint32 `protobuf:"varint,30,opt,name=pmtu,proto3" json:"pmtu,omitempty"`
+	SndWnd    uint32 `protobuf:"varint,31,opt,name=snd_wnd,json=sndWnd,proto3" json:"snd_wnd,omitempty"`
+	RcvWnd    uint32 `protobuf:"varint,32,opt,name=rcv_wnd,json=rcvWnd,proto3" json:"rcv_wnd,omitempty"`
+	Rcvbuf    uint32 `protobuf:"varint,33,opt,name=rcvbuf,proto3" json:"rcvbuf,omitempty"`
+	Sndbuf    uint32 `protobuf:"varint,34,opt,name=sndbuf,proto3" json:"sndbuf,omitempty"`
+	RecvQueue uint32 `protobuf:"varint,35,opt,name=recv_queue,json=recvQueue,proto3" json:"recv_queue,omitempty"`
+	SendQueue uint32 `protobuf:"varint,36,opt,name=send_queue,json=sendQueue,proto3" json:"send_queue,omitempty"`
+	// Segments in flight, of these SACKed, lost, and sent again.
+	Unacked       uint32 `protobuf:"varint,37,opt,name=unacked,proto3" json:"unacked,omitempty"`
+	Sacked        uint32 `protobuf:"varint,38,opt,name=sacked,proto3" json:"sacked,omitempty"`
+	Lost          uint32 `protobuf:"varint,39,opt,name=lost,proto3" json:"lost,omitempty"`
+	Retrans       uint32 `protobuf:"varint,40,opt,name=retrans,proto3" json:"retrans,omitempty"`
+	Reordering    uint32 `protobuf:"varint,41,opt,name=reordering,proto3" json:"reordering,omitempty"`
+	BytesSent     uint64 `protobuf:"varint,42,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	BytesAcked    uint64 `protobuf:"varint,43,opt,name=bytes_acked,json=bytesAcked,proto3" json:"bytes_acked,omitempty"`
+	BytesReceived uint64 `protobuf:"varint,44,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
+	BytesRetrans  uint64 `protobuf:"varint,45,opt,name=bytes_retrans,json=bytesRetrans,proto3" json:"bytes_retrans,omitempty"`
+	SegsOut       uint64 `protobuf:"varint,46,opt,name=segs_out,json=segsOut,proto3" json:"segs_out,omitempty"`
+	SegsIn        uint64 `protobuf:"varint,47,opt,name=segs_in,json=segsIn,proto3" json:"segs_in,omitempty"`
+	TotalRetrans  uint32 `protobuf:"varint,48,opt,name=total_retrans,json=totalRetrans,proto3" json:"total_retrans,omitempty"`
+	RtoCount      uint32 `protobuf:"varint,49,opt,name=rto_count,json=rtoCount,proto3" json:"rto_count,omitempty"`
+	DsackDups     uint32 `protobuf:"varint,50,opt,name=dsack_dups,json=dsackDups,proto3" json:"dsack_dups,omitempty"`
+	// Octets per second; pacing_rate 18,446,744,073,709,551,615: unlimited.
+	PacingRate   uint64 `protobuf:"varint,51,opt,name=pacing_rate,json=pacingRate,proto3" json:"pacing_rate,omitempty"`
+	DeliveryRate uint64 `protobuf:"varint,52,opt,name=delivery_rate,json=deliveryRate,proto3" json:"delivery_rate,omitempty"`
+	// Milliseconds since it was made, and since the last segment.
+	Age  uint64 `protobuf:"varint,53,opt,name=age,proto3" json:"age,omitempty"`
+	Idle uint64 `protobuf:"varint,54,opt,name=idle,proto3" json:"idle,omitempty"`
+	// Milliseconds to the deadline of the running timer, and its name ("retransmit", "keepalive", …); empty: none runs.
+	Timer         uint32 `protobuf:"varint,55,opt,name=timer,proto3" json:"timer,omitempty"`
+	TimerName     string `protobuf:"bytes,56,opt,name=timer_name,json=timerName,proto3" json:"timer_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpConnection) Reset() {
+	*x = TcpConnection{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpConnection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpConnection) ProtoMessage() {}
+
+func (x *TcpConnection) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpConnection.ProtoReflect.Descriptor instead.
+func (*TcpConnection) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *TcpConnection) GetWorker() uint32 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *TcpConnection) GetLocalAddress() []byte {
+	if x != nil {
+		return x.LocalAddress
+	}
+	return nil
+}
+
+func (x *TcpConnection) GetLocalPort() uint32 {
+	if x != nil {
+		return x.LocalPort
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRemoteAddress() []byte {
+	if x != nil {
+		return x.RemoteAddress
+	}
+	return nil
+}
+
+func (x *TcpConnection) GetRemotePort() uint32 {
+	if x != nil {
+		return x.RemotePort
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetState() TcpState {
+	if x != nil {
+		return x.State
+	}
+	return TcpState_TCP_STATE_UNSPECIFIED
+}
+
+func (x *TcpConnection) GetListener() string {
+	if x != nil {
+		return x.Listener
+	}
+	return ""
+}
+
+func (x *TcpConnection) GetListenerId() uint32 {
+	if x != nil {
+		return x.ListenerId
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *TcpConnection) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *TcpConnection) GetPassive() bool {
+	if x != nil {
+		return x.Passive
+	}
+	return false
+}
+
+func (x *TcpConnection) GetCongestionControl() TcpCongestionControl {
+	if x != nil {
+		return x.CongestionControl
+	}
+	return TcpCongestionControl_TCP_CONGESTION_CONTROL_CUBIC
+}
+
+func (x *TcpConnection) GetCaState() TcpCaState {
+	if x != nil {
+		return x.CaState
+	}
+	return TcpCaState_TCP_CA_STATE_OPEN
+}
+
+func (x *TcpConnection) GetSack() bool {
+	if x != nil {
+		return x.Sack
+	}
+	return false
+}
+
+func (x *TcpConnection) GetTimestamps() bool {
+	if x != nil {
+		return x.Timestamps
+	}
+	return false
+}
+
+func (x *TcpConnection) GetEcn() bool {
+	if x != nil {
+		return x.Ecn
+	}
+	return false
+}
+
+func (x *TcpConnection) GetFastOpen() bool {
+	if x != nil {
+		return x.FastOpen
+	}
+	return false
+}
+
+func (x *TcpConnection) GetWindowScale() bool {
+	if x != nil {
+		return x.WindowScale
+	}
+	return false
+}
+
+func (x *TcpConnection) GetSndWscale() uint32 {
+	if x != nil {
+		return x.SndWscale
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRcvWscale() uint32 {
+	if x != nil {
+		return x.RcvWscale
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRto() uint32 {
+	if x != nil {
+		return x.Rto
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetSrtt() uint32 {
+	if x != nil {
+		return x.Srtt
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRttvar() uint32 {
+	if x != nil {
+		return x.Rttvar
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetMinRtt() uint32 {
+	if x != nil {
+		return x.MinRtt
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetCwnd() uint32 {
+	if x != nil {
+		return x.Cwnd
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetSsthresh() uint32 {
+	if x != nil {
+		return x.Ssthresh
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetMss() uint32 {
+	if x != nil {
+		return x.Mss
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetAdvmss() uint32 {
+	if x != nil {
+		return x.Advmss
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetPmtu() uint32 {
+	if x != nil {
+		return x.Pmtu
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetSndWnd() uint32 {
+	if x != nil {
+		return x.SndWnd
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRcvWnd() uint32 {
+	if x != nil {
+		return x.RcvWnd
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRcvbuf() uint32 {
+	if x != nil {
+		return x.Rcvbuf
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetSndbuf() uint32 {
+	if x != nil {
+		return x.Sndbuf
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRecvQueue() uint32 {
+	if x != nil {
+		return x.RecvQueue
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetSendQueue() uint32 {
+	if x != nil {
+		return x.SendQueue
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetUnacked() uint32 {
+	if x != nil {
+		return x.Unacked
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetSacked() uint32 {
+	if x != nil {
+		return x.Sacked
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetLost() uint32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRetrans() uint32 {
+	if x != nil {
+		return x.Retrans
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetReordering() uint32 {
+	if x != nil {
+		return x.Reordering
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetBytesSent() uint64 {
+	if x != nil {
+		return x.BytesSent
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetBytesAcked() uint64 {
+	if x != nil {
+		return x.BytesAcked
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetBytesReceived() uint64 {
+	if x != nil {
+		return x.BytesReceived
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetBytesRetrans() uint64 {
+	if x != nil {
+		return x.BytesRetrans
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetSegsOut() uint64 {
+	if x != nil {
+		return x.SegsOut
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetSegsIn() uint64 {
+	if x != nil {
+		return x.SegsIn
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetTotalRetrans() uint32 {
+	if x != nil {
+		return x.TotalRetrans
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetRtoCount() uint32 {
+	if x != nil {
+		return x.RtoCount
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetDsackDups() uint32 {
+	if x != nil {
+		return x.DsackDups
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetPacingRate() uint64 {
+	if x != nil {
+		return x.PacingRate
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetDeliveryRate() uint64 {
+	if x != nil {
+		return x.DeliveryRate
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetAge() uint64 {
+	if x != nil {
+		return x.Age
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetIdle() uint64 {
+	if x != nil {
+		return x.Idle
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetTimer() uint32 {
+	if x != nil {
+		return x.Timer
+	}
+	return 0
+}
+
+func (x *TcpConnection) GetTimerName() string {
+	if x != nil {
+		return x.TimerName
+	}
+	return ""
+}
+
+type TcpWorkerState struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Worker         uint32                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Connections    uint32                 `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	ConnectionsMax uint32                 `protobuf:"varint,3,opt,name=connections_max,json=connectionsMax,proto3" json:"connections_max,omitempty"`
+	TimeWait       uint32                 `protobuf:"varint,4,opt,name=time_wait,json=timeWait,proto3" json:"time_wait,omitempty"`
+	TimeWaitMax    uint32                 `protobuf:"varint,5,opt,name=time_wait_max,json=timeWaitMax,proto3" json:"time_wait_max,omitempty"`
+	HalfOpen       uint32                 `protobuf:"varint,6,opt,name=half_open,json=halfOpen,proto3" json:"half_open,omitempty"`
+	// Segments in flight or waiting.
+	Segments uint32 `protobuf:"varint,7,opt,name=segments,proto3" json:"segments,omitempty"`
+	// Octets of packet buffers that connections hold.
+	Memory      uint64 `protobuf:"varint,8,opt,name=memory,proto3" json:"memory,omitempty"`
+	MemoryLimit uint64 `protobuf:"varint,9,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
+	// 0 none, 1 no more growth, 2 buffers shrink and new connections are refused.
+	Pressure uint32 `protobuf:"varint,10,opt,name=pressure,proto3" json:"pressure,omitempty"`
+	// Octets of tables per connection, payload not counted.
+	ConnectionBytes uint32 `protobuf:"varint,11,opt,name=connection_bytes,json=connectionBytes,proto3" json:"connection_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *TcpWorkerState) Reset() {
+	*x = TcpWorkerState{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpWorkerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpWorkerState) ProtoMessage() {}
+
+func (x *TcpWorkerState) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpWorkerState.ProtoReflect.Descriptor instead.
+func (*TcpWorkerState) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *TcpWorkerState) GetWorker() uint32 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetConnectionsMax() uint32 {
+	if x != nil {
+		return x.ConnectionsMax
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetTimeWait() uint32 {
+	if x != nil {
+		return x.TimeWait
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetTimeWaitMax() uint32 {
+	if x != nil {
+		return x.TimeWaitMax
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetHalfOpen() uint32 {
+	if x != nil {
+		return x.HalfOpen
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetSegments() uint32 {
+	if x != nil {
+		return x.Segments
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetMemoryLimit() uint64 {
+	if x != nil {
+		return x.MemoryLimit
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetPressure() uint32 {
+	if x != nil {
+		return x.Pressure
+	}
+	return 0
+}
+
+func (x *TcpWorkerState) GetConnectionBytes() uint32 {
+	if x != nil {
+		return x.ConnectionBytes
+	}
+	return 0
+}
+
 type XStat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
@@ -4538,7 +7998,7 @@ type XStat struct {
 
 func (x *XStat) Reset() {
 	*x = XStat{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[39]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4550,7 +8010,7 @@ func (x *XStat) String() string {
 func (*XStat) ProtoMessage() {}
 
 func (x *XStat) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[39]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4563,7 +8023,7 @@ func (x *XStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XStat.ProtoReflect.Descriptor instead.
 func (*XStat) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{39}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *XStat) GetInterface() string {
@@ -4595,7 +8055,7 @@ type GetInfo struct {
 
 func (x *GetInfo) Reset() {
 	*x = GetInfo{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[40]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4607,7 +8067,7 @@ func (x *GetInfo) String() string {
 func (*GetInfo) ProtoMessage() {}
 
 func (x *GetInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[40]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4620,7 +8080,7 @@ func (x *GetInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInfo.ProtoReflect.Descriptor instead.
 func (*GetInfo) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{40}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{58}
 }
 
 type Info struct {
@@ -4650,7 +8110,7 @@ type Info struct {
 
 func (x *Info) Reset() {
 	*x = Info{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[41]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4662,7 +8122,7 @@ func (x *Info) String() string {
 func (*Info) ProtoMessage() {}
 
 func (x *Info) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[41]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4675,7 +8135,7 @@ func (x *Info) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Info.ProtoReflect.Descriptor instead.
 func (*Info) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{41}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Info) GetVersion() string {
@@ -4821,7 +8281,7 @@ type OwnerEpoch struct {
 
 func (x *OwnerEpoch) Reset() {
 	*x = OwnerEpoch{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[42]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4833,7 +8293,7 @@ func (x *OwnerEpoch) String() string {
 func (*OwnerEpoch) ProtoMessage() {}
 
 func (x *OwnerEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[42]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4846,7 +8306,7 @@ func (x *OwnerEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerEpoch.ProtoReflect.Descriptor instead.
 func (*OwnerEpoch) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{42}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *OwnerEpoch) GetOwner() string {
@@ -4872,7 +8332,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[43]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4884,7 +8344,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[43]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4897,7 +8357,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{43}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{61}
 }
 
 type Event struct {
@@ -4917,6 +8377,7 @@ type Event struct {
 	//	*Event_Captured
 	//	*Event_InterfaceGone
 	//	*Event_End
+	//	*Event_TcpHealth
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4924,7 +8385,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[44]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4936,7 +8397,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[44]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4949,7 +8410,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{44}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Event) GetTime() uint64 {
@@ -5065,6 +8526,15 @@ func (x *Event) GetEnd() *StreamEnd {
 	return nil
 }
 
+func (x *Event) GetTcpHealth() *TcpHealthEvent {
+	if x != nil {
+		if x, ok := x.Event.(*Event_TcpHealth); ok {
+			return x.TcpHealth
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -5116,6 +8586,10 @@ type Event_End struct {
 	End *StreamEnd `protobuf:"bytes,12,opt,name=end,proto3,oneof"`
 }
 
+type Event_TcpHealth struct {
+	TcpHealth *TcpHealthEvent `protobuf:"bytes,13,opt,name=tcp_health,json=tcpHealth,proto3,oneof"`
+}
+
 func (*Event_Link) isEvent_Event() {}
 
 func (*Event_Neighbor) isEvent_Event() {}
@@ -5138,6 +8612,95 @@ func (*Event_InterfaceGone) isEvent_Event() {}
 
 func (*Event_End) isEvent_Event() {}
 
+func (*Event_TcpHealth) isEvent_Event() {}
+
+// A backend, or a pool (backend is empty), came up or went down.
+type TcpHealthEvent struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Pool    string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Backend string                 `protobuf:"bytes,2,opt,name=backend,proto3" json:"backend,omitempty"`
+	// Backend: the health now. Pool: UP is healthy, DOWN is not.
+	Health TcpHealth `protobuf:"varint,3,opt,name=health,proto3,enum=millrace.dataplane.v1.TcpHealth" json:"health,omitempty"`
+	// For people.
+	Reason          string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	BackendsHealthy uint32 `protobuf:"varint,5,opt,name=backends_healthy,json=backendsHealthy,proto3" json:"backends_healthy,omitempty"`
+	Backends        uint32 `protobuf:"varint,6,opt,name=backends,proto3" json:"backends,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *TcpHealthEvent) Reset() {
+	*x = TcpHealthEvent{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpHealthEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpHealthEvent) ProtoMessage() {}
+
+func (x *TcpHealthEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpHealthEvent.ProtoReflect.Descriptor instead.
+func (*TcpHealthEvent) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *TcpHealthEvent) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *TcpHealthEvent) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *TcpHealthEvent) GetHealth() TcpHealth {
+	if x != nil {
+		return x.Health
+	}
+	return TcpHealth_TCP_HEALTH_UNSPECIFIED
+}
+
+func (x *TcpHealthEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TcpHealthEvent) GetBackendsHealthy() uint32 {
+	if x != nil {
+		return x.BackendsHealthy
+	}
+	return 0
+}
+
+func (x *TcpHealthEvent) GetBackends() uint32 {
+	if x != nil {
+		return x.Backends
+	}
+	return 0
+}
+
 type LinkEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
@@ -5150,7 +8713,7 @@ type LinkEvent struct {
 
 func (x *LinkEvent) Reset() {
 	*x = LinkEvent{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[45]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5162,7 +8725,7 @@ func (x *LinkEvent) String() string {
 func (*LinkEvent) ProtoMessage() {}
 
 func (x *LinkEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[45]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5175,7 +8738,7 @@ func (x *LinkEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkEvent.ProtoReflect.Descriptor instead.
 func (*LinkEvent) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{45}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *LinkEvent) GetInterface() string {
@@ -5217,7 +8780,7 @@ type NextHopEvent struct {
 
 func (x *NextHopEvent) Reset() {
 	*x = NextHopEvent{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[46]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5229,7 +8792,7 @@ func (x *NextHopEvent) String() string {
 func (*NextHopEvent) ProtoMessage() {}
 
 func (x *NextHopEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[46]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5242,7 +8805,7 @@ func (x *NextHopEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHopEvent.ProtoReflect.Descriptor instead.
 func (*NextHopEvent) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{46}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *NextHopEvent) GetId() uint64 {
@@ -5277,7 +8840,7 @@ type TableFullEvent struct {
 
 func (x *TableFullEvent) Reset() {
 	*x = TableFullEvent{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[47]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5289,7 +8852,7 @@ func (x *TableFullEvent) String() string {
 func (*TableFullEvent) ProtoMessage() {}
 
 func (x *TableFullEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[47]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5302,7 +8865,7 @@ func (x *TableFullEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableFullEvent.ProtoReflect.Descriptor instead.
 func (*TableFullEvent) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{47}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TableFullEvent) GetTable() string {
@@ -5335,7 +8898,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[48]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5347,7 +8910,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[48]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5360,7 +8923,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{48}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Overflow) GetDropped() uint64 {
@@ -5387,7 +8950,7 @@ type Trace struct {
 
 func (x *Trace) Reset() {
 	*x = Trace{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[49]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5399,7 +8962,7 @@ func (x *Trace) String() string {
 func (*Trace) ProtoMessage() {}
 
 func (x *Trace) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[49]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5412,7 +8975,7 @@ func (x *Trace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trace.ProtoReflect.Descriptor instead.
 func (*Trace) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{49}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Trace) GetCount() uint32 {
@@ -5464,7 +9027,7 @@ type TraceRecord struct {
 
 func (x *TraceRecord) Reset() {
 	*x = TraceRecord{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[50]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5476,7 +9039,7 @@ func (x *TraceRecord) String() string {
 func (*TraceRecord) ProtoMessage() {}
 
 func (x *TraceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[50]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5489,7 +9052,7 @@ func (x *TraceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRecord.ProtoReflect.Descriptor instead.
 func (*TraceRecord) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{50}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TraceRecord) GetSequence() uint32 {
@@ -5567,7 +9130,7 @@ type TraceStep struct {
 
 func (x *TraceStep) Reset() {
 	*x = TraceStep{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[51]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5579,7 +9142,7 @@ func (x *TraceStep) String() string {
 func (*TraceStep) ProtoMessage() {}
 
 func (x *TraceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[51]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5592,7 +9155,7 @@ func (x *TraceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
 func (*TraceStep) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{51}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *TraceStep) GetNode() string {
@@ -5634,7 +9197,7 @@ type Capture struct {
 
 func (x *Capture) Reset() {
 	*x = Capture{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[52]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5646,7 +9209,7 @@ func (x *Capture) String() string {
 func (*Capture) ProtoMessage() {}
 
 func (x *Capture) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[52]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5659,7 +9222,7 @@ func (x *Capture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capture.ProtoReflect.Descriptor instead.
 func (*Capture) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{52}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Capture) GetInterface() string {
@@ -5708,7 +9271,7 @@ type CapturedPackets struct {
 
 func (x *CapturedPackets) Reset() {
 	*x = CapturedPackets{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[53]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5720,7 +9283,7 @@ func (x *CapturedPackets) String() string {
 func (*CapturedPackets) ProtoMessage() {}
 
 func (x *CapturedPackets) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[53]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5733,7 +9296,7 @@ func (x *CapturedPackets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapturedPackets.ProtoReflect.Descriptor instead.
 func (*CapturedPackets) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{53}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CapturedPackets) GetPackets() []*CapturedPacket {
@@ -5763,7 +9326,7 @@ type CapturedPacket struct {
 
 func (x *CapturedPacket) Reset() {
 	*x = CapturedPacket{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[54]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5775,7 +9338,7 @@ func (x *CapturedPacket) String() string {
 func (*CapturedPacket) ProtoMessage() {}
 
 func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[54]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5788,7 +9351,7 @@ func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapturedPacket.ProtoReflect.Descriptor instead.
 func (*CapturedPacket) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{54}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *CapturedPacket) GetTime() uint64 {
@@ -5835,7 +9398,7 @@ type StreamEnd struct {
 
 func (x *StreamEnd) Reset() {
 	*x = StreamEnd{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[55]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5847,7 +9410,7 @@ func (x *StreamEnd) String() string {
 func (*StreamEnd) ProtoMessage() {}
 
 func (x *StreamEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[55]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5860,7 +9423,7 @@ func (x *StreamEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnd.ProtoReflect.Descriptor instead.
 func (*StreamEnd) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{55}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *StreamEnd) GetReason() string {
@@ -5880,7 +9443,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[56]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5892,7 +9455,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[56]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5905,7 +9468,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{56}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Cancel) GetRequestId() uint64 {
@@ -5942,7 +9505,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[57]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5954,7 +9517,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[57]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5967,7 +9530,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{57}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Ping) GetVrf() string {
@@ -6064,7 +9627,7 @@ type PingResult struct {
 
 func (x *PingResult) Reset() {
 	*x = PingResult{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[58]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6076,7 +9639,7 @@ func (x *PingResult) String() string {
 func (*PingResult) ProtoMessage() {}
 
 func (x *PingResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[58]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6089,7 +9652,7 @@ func (x *PingResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResult.ProtoReflect.Descriptor instead.
 func (*PingResult) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{58}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PingResult) GetOutcome() PingOutcome {
@@ -6164,7 +9727,7 @@ type Lookup struct {
 
 func (x *Lookup) Reset() {
 	*x = Lookup{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[59]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6176,7 +9739,7 @@ func (x *Lookup) String() string {
 func (*Lookup) ProtoMessage() {}
 
 func (x *Lookup) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[59]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6189,7 +9752,7 @@ func (x *Lookup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lookup.ProtoReflect.Descriptor instead.
 func (*Lookup) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{59}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Lookup) GetVrf() string {
@@ -6251,7 +9814,7 @@ type LookupResult struct {
 
 func (x *LookupResult) Reset() {
 	*x = LookupResult{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[60]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6263,7 +9826,7 @@ func (x *LookupResult) String() string {
 func (*LookupResult) ProtoMessage() {}
 
 func (x *LookupResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[60]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6276,7 +9839,7 @@ func (x *LookupResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResult.ProtoReflect.Descriptor instead.
 func (*LookupResult) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{60}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *LookupResult) GetFound() bool {
@@ -6348,7 +9911,7 @@ type NeighborFlush struct {
 
 func (x *NeighborFlush) Reset() {
 	*x = NeighborFlush{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[61]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6360,7 +9923,7 @@ func (x *NeighborFlush) String() string {
 func (*NeighborFlush) ProtoMessage() {}
 
 func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[61]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6373,7 +9936,7 @@ func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFlush.ProtoReflect.Descriptor instead.
 func (*NeighborFlush) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{61}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *NeighborFlush) GetInterface() string {
@@ -6400,7 +9963,7 @@ type ClearCounters struct {
 
 func (x *ClearCounters) Reset() {
 	*x = ClearCounters{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[62]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6412,7 +9975,7 @@ func (x *ClearCounters) String() string {
 func (*ClearCounters) ProtoMessage() {}
 
 func (x *ClearCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[62]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6425,7 +9988,7 @@ func (x *ClearCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCounters.ProtoReflect.Descriptor instead.
 func (*ClearCounters) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{62}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ClearCounters) GetInterface() string {
@@ -6433,6 +9996,61 @@ func (x *ClearCounters) GetInterface() string {
 		return x.Interface
 	}
 	return ""
+}
+
+// Ends connections at once, with a reset to both sides. One is named by both prefixes in full length and both ports. Done tells how
+// many; a connection of TIME-WAIT is forgotten.
+type TcpKill struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A filter that matches all connections is refused unless `all` is set.
+	Filter        *TcpFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	All           bool       `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpKill) Reset() {
+	*x = TcpKill{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpKill) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpKill) ProtoMessage() {}
+
+func (x *TcpKill) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpKill.ProtoReflect.Descriptor instead.
+func (*TcpKill) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *TcpKill) GetFilter() *TcpFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *TcpKill) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
 }
 
 type Done struct {
@@ -6444,7 +10062,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[63]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6456,7 +10074,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[63]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6469,7 +10087,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{63}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Done) GetCount() uint64 {
@@ -6483,7 +10101,7 @@ var File_dataplane_v1_dataplane_proto protoreflect.FileDescriptor
 
 const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdataplane/v1/dataplane.proto\x12\x15millrace.dataplane.v1\"\xa8\x06\n" +
+	"\x1cdataplane/v1/dataplane.proto\x12\x15millrace.dataplane.v1\"\xe5\x06\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x124\n" +
 	"\x05hello\x18\x02 \x01(\v2\x1c.millrace.dataplane.v1.HelloH\x00R\x05hello\x124\n" +
@@ -6499,7 +10117,8 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x04ping\x18\v \x01(\v2\x1b.millrace.dataplane.v1.PingH\x00R\x04ping\x127\n" +
 	"\x06lookup\x18\f \x01(\v2\x1d.millrace.dataplane.v1.LookupH\x00R\x06lookup\x12M\n" +
 	"\x0eneighbor_flush\x18\r \x01(\v2$.millrace.dataplane.v1.NeighborFlushH\x00R\rneighborFlush\x12M\n" +
-	"\x0eclear_counters\x18\x0e \x01(\v2$.millrace.dataplane.v1.ClearCountersH\x00R\rclearCountersB\x04\n" +
+	"\x0eclear_counters\x18\x0e \x01(\v2$.millrace.dataplane.v1.ClearCountersH\x00R\rclearCounters\x12;\n" +
+	"\btcp_kill\x18\x0f \x01(\v2\x1e.millrace.dataplane.v1.TcpKillH\x00R\atcpKillB\x04\n" +
 	"\x02op\"\xd9\x04\n" +
 	"\bResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x122\n" +
@@ -6530,7 +10149,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\tmax_frame\x18\x04 \x01(\rR\bmaxFrame\x12\x17\n" +
 	"\amax_ops\x18\x05 \x01(\rR\x06maxOps\"4\n" +
 	"\x05Batch\x12+\n" +
-	"\x03ops\x18\x01 \x03(\v2\x19.millrace.dataplane.v1.OpR\x03ops\"\xe9\b\n" +
+	"\x03ops\x18\x01 \x03(\v2\x19.millrace.dataplane.v1.OpR\x03ops\"\x95\v\n" +
 	"\x02Op\x12.\n" +
 	"\x03vrf\x18\x01 \x01(\v2\x1a.millrace.dataplane.v1.VrfH\x00R\x03vrf\x12>\n" +
 	"\n" +
@@ -6550,7 +10169,11 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\froute_delete\x18\x0e \x01(\v2\x1f.millrace.dataplane.v1.RouteKeyH\x00R\vrouteDelete\x12_\n" +
 	"\x14router_advertisement\x18\x0f \x01(\v2*.millrace.dataplane.v1.RouterAdvertisementH\x00R\x13routerAdvertisement\x12e\n" +
 	"\x1brouter_advertisement_delete\x18\x10 \x01(\v2#.millrace.dataplane.v1.InterfaceKeyH\x00R\x19routerAdvertisementDelete\x12=\n" +
-	"\bsettings\x18\x11 \x01(\v2\x1f.millrace.dataplane.v1.SettingsH\x00R\bsettingsB\x04\n" +
+	"\bsettings\x18\x11 \x01(\v2\x1f.millrace.dataplane.v1.SettingsH\x00R\bsettings\x12;\n" +
+	"\btcp_pool\x18\x12 \x01(\v2\x1e.millrace.dataplane.v1.TcpPoolH\x00R\atcpPool\x12K\n" +
+	"\x0ftcp_pool_delete\x18\x13 \x01(\v2!.millrace.dataplane.v1.TcpPoolKeyH\x00R\rtcpPoolDelete\x12G\n" +
+	"\ftcp_listener\x18\x14 \x01(\v2\".millrace.dataplane.v1.TcpListenerH\x00R\vtcpListener\x12W\n" +
+	"\x13tcp_listener_delete\x18\x15 \x01(\v2%.millrace.dataplane.v1.TcpListenerKeyH\x00R\x11tcpListenerDeleteB\x04\n" +
 	"\x02op\"_\n" +
 	"\vBatchResult\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\rR\aapplied\x126\n" +
@@ -6558,7 +10181,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\aOpError\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x122\n" +
 	"\x05error\x18\x02 \x01(\v2\x1c.millrace.dataplane.v1.ErrorR\x05error\"\a\n" +
-	"\x05Sweep\"\xca\x01\n" +
+	"\x05Sweep\"\x8c\x02\n" +
 	"\vSweepResult\x12\x16\n" +
 	"\x06routes\x18\x01 \x01(\x04R\x06routes\x12\x16\n" +
 	"\x06groups\x18\x02 \x01(\x04R\x06groups\x12\x1b\n" +
@@ -6568,7 +10191,9 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\n" +
 	"interfaces\x18\x06 \x01(\x04R\n" +
 	"interfaces\x12\x12\n" +
-	"\x04vrfs\x18\a \x01(\x04R\x04vrfs\"W\n" +
+	"\x04vrfs\x18\a \x01(\x04R\x04vrfs\x12#\n" +
+	"\rtcp_listeners\x18\b \x01(\x04R\ftcpListeners\x12\x1b\n" +
+	"\ttcp_pools\x18\t \x01(\x04R\btcpPools\"W\n" +
 	"\x03Vrf\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -6596,12 +10221,13 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x04urpf\x18\x0f \x01(\x0e2\x1b.millrace.dataplane.v1.UrpfR\x04urpf\x12 \n" +
 	"\vdescription\x18\x10 \x01(\tR\vdescription\"\"\n" +
 	"\fInterfaceKey\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"`\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x98\x01\n" +
 	"\aAddress\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x1d\n" +
 	"\n" +
-	"prefix_len\x18\x03 \x01(\rR\tprefixLen\"D\n" +
+	"prefix_len\x18\x03 \x01(\rR\tprefixLen\x126\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\".millrace.dataplane.v1.AddressKindR\x04kind\"D\n" +
 	"\n" +
 	"AddressKey\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
@@ -6648,7 +10274,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x12preferred_lifetime\x18\b \x01(\rR\x11preferredLifetime\x12+\n" +
 	"\x11suppress_prefixes\x18\t \x01(\bR\x10suppressPrefixes\x12\x19\n" +
 	"\bsend_mtu\x18\n" +
-	" \x01(\bR\asendMtu\"\xaa\x02\n" +
+	" \x01(\bR\asendMtu\"\xf2\x04\n" +
 	"\bSettings\x12%\n" +
 	"\x0eneighbor_limit\x18\x01 \x01(\rR\rneighborLimit\x12%\n" +
 	"\x0eneighbor_queue\x18\x02 \x01(\rR\rneighborQueue\x126\n" +
@@ -6656,14 +10282,157 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x13neighbor_stale_time\x18\x04 \x01(\rR\x11neighborStaleTime\x12&\n" +
 	"\x0ficmp_error_rate\x18\x05 \x01(\rR\ricmpErrorRate\x12\x1b\n" +
 	"\tpunt_rate\x18\x06 \x01(\rR\bpuntRate\x12#\n" +
-	"\rneighbor_rate\x18\a \x01(\rR\fneighborRate\"\xac\x01\n" +
+	"\rneighbor_rate\x18\a \x01(\rR\fneighborRate\x12.\n" +
+	"\x13tcp_max_connections\x18\b \x01(\rR\x11tcpMaxConnections\x12)\n" +
+	"\x11tcp_max_time_wait\x18\t \x01(\rR\x0etcpMaxTimeWait\x12(\n" +
+	"\x10tcp_memory_limit\x18\n" +
+	" \x01(\x04R\x0etcpMemoryLimit\x12\"\n" +
+	"\rtcp_time_wait\x18\v \x01(\rR\vtcpTimeWait\x12 \n" +
+	"\ftcp_port_min\x18\f \x01(\rR\n" +
+	"tcpPortMin\x12 \n" +
+	"\ftcp_port_max\x18\r \x01(\rR\n" +
+	"tcpPortMax\x123\n" +
+	"\x16tcp_challenge_ack_rate\x18\x0e \x01(\rR\x13tcpChallengeAckRate\x12$\n" +
+	"\x0etcp_reset_rate\x18\x0f \x01(\rR\ftcpResetRate\"\x9d\x06\n" +
+	"\n" +
+	"TcpOptions\x12Z\n" +
+	"\x12congestion_control\x18\x01 \x01(\x0e2+.millrace.dataplane.v1.TcpCongestionControlR\x11congestionControl\x12\x17\n" +
+	"\ano_sack\x18\x02 \x01(\bR\x06noSack\x12#\n" +
+	"\rno_timestamps\x18\x03 \x01(\bR\fnoTimestamps\x12&\n" +
+	"\x0fno_window_scale\x18\x04 \x01(\bR\rnoWindowScale\x12\x15\n" +
+	"\x06no_ecn\x18\x05 \x01(\bR\x05noEcn\x12$\n" +
+	"\x0eno_delayed_ack\x18\x06 \x01(\bR\fnoDelayedAck\x12\x19\n" +
+	"\bno_nagle\x18\a \x01(\bR\anoNagle\x12\x1b\n" +
+	"\tfast_open\x18\b \x01(\bR\bfastOpen\x12%\n" +
+	"\x0ecookies_always\x18\t \x01(\bR\rcookiesAlways\x12$\n" +
+	"\x0eno_mtu_probing\x18\n" +
+	" \x01(\bR\fnoMtuProbing\x12\x16\n" +
+	"\x06pacing\x18\v \x01(\bR\x06pacing\x12\x10\n" +
+	"\x03ttl\x18\f \x01(\rR\x03ttl\x12\x12\n" +
+	"\x04dscp\x18\r \x01(\rR\x04dscp\x12\x10\n" +
+	"\x03mss\x18\x0e \x01(\rR\x03mss\x12%\n" +
+	"\x0ekeepalive_idle\x18\x0f \x01(\rR\rkeepaliveIdle\x12-\n" +
+	"\x12keepalive_interval\x18\x10 \x01(\rR\x11keepaliveInterval\x12'\n" +
+	"\x0fkeepalive_count\x18\x11 \x01(\rR\x0ekeepaliveCount\x12!\n" +
+	"\fuser_timeout\x18\x12 \x01(\rR\vuserTimeout\x12*\n" +
+	"\x11fin_wait2_timeout\x18\x13 \x01(\rR\x0ffinWait2Timeout\x12%\n" +
+	"\x0esynack_retries\x18\x14 \x01(\rR\rsynackRetries\x12%\n" +
+	"\x0ereceive_buffer\x18\x15 \x01(\rR\rreceiveBuffer\x12\x1f\n" +
+	"\vsend_buffer\x18\x16 \x01(\rR\n" +
+	"sendBuffer\"B\n" +
+	"\tTcpPrefix\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\fR\x06prefix\x12\x1d\n" +
+	"\n" +
+	"prefix_len\x18\x02 \x01(\rR\tprefixLen\"9\n" +
+	"\rTcpHttpHeader\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xe8\x01\n" +
+	"\aTcpHttp\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\rR\x06status\x12>\n" +
+	"\aheaders\x18\x02 \x03(\v2$.millrace.dataplane.v1.TcpHttpHeaderR\aheaders\x12\x12\n" +
+	"\x04body\x18\x03 \x01(\fR\x04body\x12!\n" +
+	"\fmax_requests\x18\x04 \x01(\rR\vmaxRequests\x12(\n" +
+	"\x10max_header_bytes\x18\x05 \x01(\rR\x0emaxHeaderBytes\x12$\n" +
+	"\x0emax_body_bytes\x18\x06 \x01(\x04R\fmaxBodyBytes\"\xcb\x01\n" +
+	"\bTcpProxy\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12S\n" +
+	"\x11proxy_protocol_in\x18\x02 \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\x0fproxyProtocolIn\x12V\n" +
+	"\x16proxy_protocol_trusted\x18\x03 \x03(\v2 .millrace.dataplane.v1.TcpPrefixR\x14proxyProtocolTrusted\"\x82\x06\n" +
+	"\vTcpListener\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03vrf\x18\x02 \x01(\tR\x03vrf\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\fR\aaddress\x12\x12\n" +
+	"\x04port\x18\x04 \x01(\rR\x04port\x12?\n" +
+	"\aservice\x18\x05 \x01(\x0e2%.millrace.dataplane.v1.TcpServiceKindR\aservice\x122\n" +
+	"\x04http\x18\x06 \x01(\v2\x1e.millrace.dataplane.v1.TcpHttpR\x04http\x125\n" +
+	"\x05proxy\x18\a \x01(\v2\x1f.millrace.dataplane.v1.TcpProxyR\x05proxy\x12;\n" +
+	"\aoptions\x18\b \x01(\v2!.millrace.dataplane.v1.TcpOptionsR\aoptions\x12\x18\n" +
+	"\abacklog\x18\t \x01(\rR\abacklog\x12'\n" +
+	"\x0fmax_connections\x18\n" +
+	" \x01(\rR\x0emaxConnections\x12\x12\n" +
+	"\x04rate\x18\v \x01(\rR\x04rate\x12\x14\n" +
+	"\x05burst\x18\f \x01(\rR\x05burst\x12$\n" +
+	"\x0emax_per_source\x18\r \x01(\rR\fmaxPerSource\x126\n" +
+	"\x05allow\x18\x0e \x03(\v2 .millrace.dataplane.v1.TcpPrefixR\x05allow\x124\n" +
+	"\x04deny\x18\x0f \x03(\v2 .millrace.dataplane.v1.TcpPrefixR\x04deny\x12!\n" +
+	"\freset_denied\x18\x10 \x01(\bR\vresetDenied\x12!\n" +
+	"\fidle_timeout\x18\x11 \x01(\rR\vidleTimeout\x12#\n" +
+	"\rtotal_timeout\x18\x12 \x01(\rR\ftotalTimeout\x12%\n" +
+	"\x0eheader_timeout\x18\x13 \x01(\rR\rheaderTimeout\x12#\n" +
+	"\rdrain_timeout\x18\x14 \x01(\rR\fdrainTimeout\"I\n" +
+	"\x0eTcpListenerKey\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
+	"\rdrain_timeout\x18\x02 \x01(\rR\fdrainTimeout\"\x84\x02\n" +
+	"\n" +
+	"TcpBackend\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x10\n" +
+	"\x03vrf\x18\x04 \x01(\tR\x03vrf\x12\x16\n" +
+	"\x06weight\x18\x05 \x01(\rR\x06weight\x12<\n" +
+	"\x05admin\x18\x06 \x01(\x0e2&.millrace.dataplane.v1.TcpBackendAdminR\x05admin\x12'\n" +
+	"\x0fmax_connections\x18\a \x01(\rR\x0emaxConnections\x12#\n" +
+	"\rdrain_timeout\x18\b \x01(\rR\fdrainTimeout\"\xa7\x02\n" +
+	"\x0eTcpHealthCheck\x12=\n" +
+	"\x04kind\x18\x01 \x01(\x0e2).millrace.dataplane.v1.TcpHealthCheckKindR\x04kind\x12\x1a\n" +
+	"\binterval\x18\x02 \x01(\rR\binterval\x12\x18\n" +
+	"\atimeout\x18\x03 \x01(\rR\atimeout\x12\x12\n" +
+	"\x04rise\x18\x04 \x01(\rR\x04rise\x12\x12\n" +
+	"\x04fall\x18\x05 \x01(\rR\x04fall\x12\x12\n" +
+	"\x04port\x18\x06 \x01(\rR\x04port\x12\x12\n" +
+	"\x04path\x18\a \x01(\tR\x04path\x12\x12\n" +
+	"\x04host\x18\b \x01(\tR\x04host\x12\x1d\n" +
+	"\n" +
+	"status_min\x18\t \x01(\rR\tstatusMin\x12\x1d\n" +
+	"\n" +
+	"status_max\x18\n" +
+	" \x01(\rR\tstatusMax\"\x8d\x06\n" +
+	"\aTcpPool\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12=\n" +
+	"\bbackends\x18\x02 \x03(\v2!.millrace.dataplane.v1.TcpBackendR\bbackends\x12A\n" +
+	"\talgorithm\x18\x03 \x01(\x0e2#.millrace.dataplane.v1.TcpAlgorithmR\talgorithm\x12<\n" +
+	"\bhash_key\x18\x04 \x01(\x0e2!.millrace.dataplane.v1.TcpHashKeyR\ahashKey\x12H\n" +
+	"\fhealth_check\x18\x05 \x01(\v2%.millrace.dataplane.v1.TcpHealthCheckR\vhealthCheck\x12\x1d\n" +
+	"\n" +
+	"slow_start\x18\x06 \x01(\rR\tslowStart\x12'\n" +
+	"\x0fmax_connections\x18\a \x01(\rR\x0emaxConnections\x12E\n" +
+	"\vsource_mode\x18\b \x01(\x0e2$.millrace.dataplane.v1.TcpSourceModeR\n" +
+	"sourceMode\x12)\n" +
+	"\x10source_addresses\x18\t \x03(\fR\x0fsourceAddresses\x12U\n" +
+	"\x12proxy_protocol_out\x18\n" +
+	" \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\x10proxyProtocolOut\x12'\n" +
+	"\x0fconnect_timeout\x18\v \x01(\rR\x0econnectTimeout\x12!\n" +
+	"\fidle_timeout\x18\f \x01(\rR\vidleTimeout\x12)\n" +
+	"\x10connect_attempts\x18\r \x01(\rR\x0fconnectAttempts\x12\x1f\n" +
+	"\vmin_healthy\x18\x0e \x01(\rR\n" +
+	"minHealthy\x12;\n" +
+	"\aoptions\x18\x0f \x01(\v2!.millrace.dataplane.v1.TcpOptionsR\aoptions\" \n" +
+	"\n" +
+	"TcpPoolKey\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xf4\x01\n" +
 	"\x04List\x122\n" +
 	"\x05table\x18\x01 \x01(\x0e2\x1c.millrace.dataplane.v1.TableR\x05table\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x16\n" +
 	"\x06cursor\x18\x03 \x01(\fR\x06cursor\x12\x10\n" +
 	"\x03vrf\x18\x04 \x01(\tR\x03vrf\x12\x12\n" +
 	"\x04ipv6\x18\x05 \x01(\bR\x04ipv6\x12\x1c\n" +
-	"\tinterface\x18\x06 \x01(\tR\tinterface\"\xcc\x05\n" +
+	"\tinterface\x18\x06 \x01(\tR\tinterface\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x122\n" +
+	"\x03tcp\x18\b \x01(\v2 .millrace.dataplane.v1.TcpFilterR\x03tcp\"\xea\x02\n" +
+	"\tTcpFilter\x12\x10\n" +
+	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x126\n" +
+	"\x05local\x18\x02 \x01(\v2 .millrace.dataplane.v1.TcpPrefixR\x05local\x128\n" +
+	"\x06remote\x18\x03 \x01(\v2 .millrace.dataplane.v1.TcpPrefixR\x06remote\x12\x1d\n" +
+	"\n" +
+	"local_port\x18\x04 \x01(\rR\tlocalPort\x12\x1f\n" +
+	"\vremote_port\x18\x05 \x01(\rR\n" +
+	"remotePort\x127\n" +
+	"\x06states\x18\x06 \x03(\x0e2\x1f.millrace.dataplane.v1.TcpStateR\x06states\x12\x1a\n" +
+	"\blistener\x18\a \x01(\tR\blistener\x12\x12\n" +
+	"\x04pool\x18\b \x01(\tR\x04pool\x12\x18\n" +
+	"\abackend\x18\t \x01(\tR\abackend\x12\x16\n" +
+	"\x06family\x18\n" +
+	" \x01(\rR\x06family\"\x84\t\n" +
 	"\n" +
 	"ListResult\x12\x1f\n" +
 	"\vnext_cursor\x18\x01 \x01(\fR\n" +
@@ -6681,7 +10450,14 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x05nodes\x18\n" +
 	" \x03(\v2 .millrace.dataplane.v1.NodeStateR\x05nodes\x126\n" +
 	"\x05drops\x18\v \x03(\v2 .millrace.dataplane.v1.DropStateR\x05drops\x124\n" +
-	"\x06xstats\x18\f \x03(\v2\x1c.millrace.dataplane.v1.XStatR\x06xstats\"\xca\x02\n" +
+	"\x06xstats\x18\f \x03(\v2\x1c.millrace.dataplane.v1.XStatR\x06xstats\x12L\n" +
+	"\rtcp_listeners\x18\r \x03(\v2'.millrace.dataplane.v1.TcpListenerStateR\ftcpListeners\x12@\n" +
+	"\ttcp_pools\x18\x0e \x03(\v2#.millrace.dataplane.v1.TcpPoolStateR\btcpPools\x12I\n" +
+	"\ftcp_backends\x18\x0f \x03(\v2&.millrace.dataplane.v1.TcpBackendStateR\vtcpBackends\x12M\n" +
+	"\x0ftcp_connections\x18\x10 \x03(\v2$.millrace.dataplane.v1.TcpConnectionR\x0etcpConnections\x12D\n" +
+	"\ftcp_counters\x18\x11 \x03(\v2!.millrace.dataplane.v1.TcpCounterR\vtcpCounters\x12F\n" +
+	"\vtcp_workers\x18\x12 \x03(\v2%.millrace.dataplane.v1.TcpWorkerStateR\n" +
+	"tcpWorkers\"\xca\x02\n" +
 	"\bVrfState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
 	"\x0eip4_routes_max\x18\x02 \x01(\rR\fip4RoutesMax\x12$\n" +
@@ -6737,7 +10513,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\ttx_errors\x18\v \x01(\x04R\btxErrors\x12\x1f\n" +
 	"\vtx_discards\x18\f \x01(\x04R\n" +
 	"txDiscards\x12\x16\n" +
-	"\x06punted\x18\r \x01(\x04R\x06punted\"\xef\x01\n" +
+	"\x06punted\x18\r \x01(\x04R\x06punted\"\xa7\x02\n" +
 	"\fAddressState\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x1d\n" +
@@ -6746,7 +10522,8 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x03dad\x18\x04 \x01(\x0e2\x1f.millrace.dataplane.v1.DadStateR\x03dad\x12\x1c\n" +
 	"\tautomatic\x18\x05 \x01(\bR\tautomatic\x12\x14\n" +
 	"\x05owner\x18\x06 \x01(\tR\x05owner\x12!\n" +
-	"\fconflict_mac\x18\a \x01(\fR\vconflictMac\"\xa8\x02\n" +
+	"\fconflict_mac\x18\a \x01(\fR\vconflictMac\x126\n" +
+	"\x04kind\x18\b \x01(\x0e2\".millrace.dataplane.v1.AddressKindR\x04kind\"\xa8\x02\n" +
 	"\rNeighborState\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x10\n" +
@@ -6818,7 +10595,161 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\tDropState\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\apackets\x18\x02 \x01(\x04R\apackets\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription\"O\n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\"n\n" +
+	"\n" +
+	"TcpCounter\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x14\n" +
+	"\x05gauge\x18\x04 \x01(\bR\x05gauge\"\xc0\x06\n" +
+	"\x10TcpListenerState\x12:\n" +
+	"\x06config\x18\x01 \x01(\v2\".millrace.dataplane.v1.TcpListenerR\x06config\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\rR\x02id\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\x12\x1a\n" +
+	"\bdraining\x18\x04 \x01(\bR\bdraining\x12\x18\n" +
+	"\ahealthy\x18\x05 \x01(\bR\ahealthy\x12\x16\n" +
+	"\x06active\x18\x06 \x01(\x04R\x06active\x12\x1b\n" +
+	"\thalf_open\x18\a \x01(\x04R\bhalfOpen\x12\x1a\n" +
+	"\baccepted\x18\b \x01(\x04R\baccepted\x12\x16\n" +
+	"\x06closed\x18\t \x01(\x04R\x06closed\x12!\n" +
+	"\fcookies_sent\x18\n" +
+	" \x01(\x04R\vcookiesSent\x12#\n" +
+	"\rcookies_valid\x18\v \x01(\x04R\fcookiesValid\x12'\n" +
+	"\x0fcookies_invalid\x18\f \x01(\x04R\x0ecookiesInvalid\x12#\n" +
+	"\rrefused_limit\x18\r \x01(\x04R\frefusedLimit\x12!\n" +
+	"\frefused_rate\x18\x0e \x01(\x04R\vrefusedRate\x12%\n" +
+	"\x0erefused_source\x18\x0f \x01(\x04R\rrefusedSource\x12\x1f\n" +
+	"\vrefused_acl\x18\x10 \x01(\x04R\n" +
+	"refusedAcl\x12%\n" +
+	"\x0erefused_memory\x18\x11 \x01(\x04R\rrefusedMemory\x12'\n" +
+	"\x0frefused_service\x18\x12 \x01(\x04R\x0erefusedService\x12,\n" +
+	"\x12fast_open_accepted\x18\x13 \x01(\x04R\x10fastOpenAccepted\x127\n" +
+	"\x18fast_open_cookie_invalid\x18\x14 \x01(\x04R\x15fastOpenCookieInvalid\x12\x19\n" +
+	"\bbytes_in\x18\x15 \x01(\x04R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\x16 \x01(\x04R\bbytesOut\x12;\n" +
+	"\aservice\x18\x17 \x03(\v2!.millrace.dataplane.v1.TcpCounterR\aservice\"\xc1\x03\n" +
+	"\fTcpPoolState\x126\n" +
+	"\x06config\x18\x01 \x01(\v2\x1e.millrace.dataplane.v1.TcpPoolR\x06config\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x18\n" +
+	"\ahealthy\x18\x03 \x01(\bR\ahealthy\x12\x1a\n" +
+	"\bbackends\x18\x04 \x01(\rR\bbackends\x12)\n" +
+	"\x10backends_healthy\x18\x05 \x01(\rR\x0fbackendsHealthy\x12\x16\n" +
+	"\x06active\x18\x06 \x01(\x04R\x06active\x12 \n" +
+	"\vconnections\x18\a \x01(\x04R\vconnections\x12\x16\n" +
+	"\x06failed\x18\b \x01(\x04R\x06failed\x12\x18\n" +
+	"\aretries\x18\t \x01(\x04R\aretries\x12\x19\n" +
+	"\bbytes_in\x18\n" +
+	" \x01(\x04R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\v \x01(\x04R\bbytesOut\x12=\n" +
+	"\bcounters\x18\f \x03(\v2!.millrace.dataplane.v1.TcpCounterR\bcounters\x12\x1f\n" +
+	"\vlast_change\x18\r \x01(\x04R\n" +
+	"lastChange\"\x8f\x04\n" +
+	"\x0fTcpBackendState\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x129\n" +
+	"\x06config\x18\x02 \x01(\v2!.millrace.dataplane.v1.TcpBackendR\x06config\x128\n" +
+	"\x06health\x18\x03 \x01(\x0e2 .millrace.dataplane.v1.TcpHealthR\x06health\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vlast_change\x18\x05 \x01(\x04R\n" +
+	"lastChange\x12)\n" +
+	"\x10effective_weight\x18\x06 \x01(\rR\x0feffectiveWeight\x12\x1a\n" +
+	"\bdraining\x18\a \x01(\bR\bdraining\x12\x16\n" +
+	"\x06active\x18\b \x01(\x04R\x06active\x12 \n" +
+	"\vconnections\x18\t \x01(\x04R\vconnections\x12%\n" +
+	"\x0econnect_failed\x18\n" +
+	" \x01(\x04R\rconnectFailed\x12\x19\n" +
+	"\bbytes_in\x18\v \x01(\x04R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\f \x01(\x04R\bbytesOut\x12\x16\n" +
+	"\x06checks\x18\r \x01(\x04R\x06checks\x12#\n" +
+	"\rchecks_failed\x18\x0e \x01(\x04R\fchecksFailed\x12\x1d\n" +
+	"\n" +
+	"check_time\x18\x0f \x01(\x04R\tcheckTime\"\x86\r\n" +
+	"\rTcpConnection\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\rR\x06worker\x12\x10\n" +
+	"\x03vrf\x18\x02 \x01(\tR\x03vrf\x12#\n" +
+	"\rlocal_address\x18\x03 \x01(\fR\flocalAddress\x12\x1d\n" +
+	"\n" +
+	"local_port\x18\x04 \x01(\rR\tlocalPort\x12%\n" +
+	"\x0eremote_address\x18\x05 \x01(\fR\rremoteAddress\x12\x1f\n" +
+	"\vremote_port\x18\x06 \x01(\rR\n" +
+	"remotePort\x125\n" +
+	"\x05state\x18\a \x01(\x0e2\x1f.millrace.dataplane.v1.TcpStateR\x05state\x12\x1a\n" +
+	"\blistener\x18\b \x01(\tR\blistener\x12\x1f\n" +
+	"\vlistener_id\x18\t \x01(\rR\n" +
+	"listenerId\x12\x12\n" +
+	"\x04pool\x18\n" +
+	" \x01(\tR\x04pool\x12\x18\n" +
+	"\abackend\x18\v \x01(\tR\abackend\x12\x18\n" +
+	"\apassive\x18\f \x01(\bR\apassive\x12Z\n" +
+	"\x12congestion_control\x18\r \x01(\x0e2+.millrace.dataplane.v1.TcpCongestionControlR\x11congestionControl\x12<\n" +
+	"\bca_state\x18\x0e \x01(\x0e2!.millrace.dataplane.v1.TcpCaStateR\acaState\x12\x12\n" +
+	"\x04sack\x18\x0f \x01(\bR\x04sack\x12\x1e\n" +
+	"\n" +
+	"timestamps\x18\x10 \x01(\bR\n" +
+	"timestamps\x12\x10\n" +
+	"\x03ecn\x18\x11 \x01(\bR\x03ecn\x12\x1b\n" +
+	"\tfast_open\x18\x12 \x01(\bR\bfastOpen\x12!\n" +
+	"\fwindow_scale\x18\x13 \x01(\bR\vwindowScale\x12\x1d\n" +
+	"\n" +
+	"snd_wscale\x18\x14 \x01(\rR\tsndWscale\x12\x1d\n" +
+	"\n" +
+	"rcv_wscale\x18\x15 \x01(\rR\trcvWscale\x12\x10\n" +
+	"\x03rto\x18\x16 \x01(\rR\x03rto\x12\x12\n" +
+	"\x04srtt\x18\x17 \x01(\rR\x04srtt\x12\x16\n" +
+	"\x06rttvar\x18\x18 \x01(\rR\x06rttvar\x12\x17\n" +
+	"\amin_rtt\x18\x19 \x01(\rR\x06minRtt\x12\x12\n" +
+	"\x04cwnd\x18\x1a \x01(\rR\x04cwnd\x12\x1a\n" +
+	"\bssthresh\x18\x1b \x01(\rR\bssthresh\x12\x10\n" +
+	"\x03mss\x18\x1c \x01(\rR\x03mss\x12\x16\n" +
+	"\x06advmss\x18\x1d \x01(\rR\x06advmss\x12\x12\n" +
+	"\x04pmtu\x18\x1e \x01(\rR\x04pmtu\x12\x17\n" +
+	"\asnd_wnd\x18\x1f \x01(\rR\x06sndWnd\x12\x17\n" +
+	"\arcv_wnd\x18  \x01(\rR\x06rcvWnd\x12\x16\n" +
+	"\x06rcvbuf\x18! \x01(\rR\x06rcvbuf\x12\x16\n" +
+	"\x06sndbuf\x18\" \x01(\rR\x06sndbuf\x12\x1d\n" +
+	"\n" +
+	"recv_queue\x18# \x01(\rR\trecvQueue\x12\x1d\n" +
+	"\n" +
+	"send_queue\x18$ \x01(\rR\tsendQueue\x12\x18\n" +
+	"\aunacked\x18% \x01(\rR\aunacked\x12\x16\n" +
+	"\x06sacked\x18& \x01(\rR\x06sacked\x12\x12\n" +
+	"\x04lost\x18' \x01(\rR\x04lost\x12\x18\n" +
+	"\aretrans\x18( \x01(\rR\aretrans\x12\x1e\n" +
+	"\n" +
+	"reordering\x18) \x01(\rR\n" +
+	"reordering\x12\x1d\n" +
+	"\n" +
+	"bytes_sent\x18* \x01(\x04R\tbytesSent\x12\x1f\n" +
+	"\vbytes_acked\x18+ \x01(\x04R\n" +
+	"bytesAcked\x12%\n" +
+	"\x0ebytes_received\x18, \x01(\x04R\rbytesReceived\x12#\n" +
+	"\rbytes_retrans\x18- \x01(\x04R\fbytesRetrans\x12\x19\n" +
+	"\bsegs_out\x18. \x01(\x04R\asegsOut\x12\x17\n" +
+	"\asegs_in\x18/ \x01(\x04R\x06segsIn\x12#\n" +
+	"\rtotal_retrans\x180 \x01(\rR\ftotalRetrans\x12\x1b\n" +
+	"\trto_count\x181 \x01(\rR\brtoCount\x12\x1d\n" +
+	"\n" +
+	"dsack_dups\x182 \x01(\rR\tdsackDups\x12\x1f\n" +
+	"\vpacing_rate\x183 \x01(\x04R\n" +
+	"pacingRate\x12#\n" +
+	"\rdelivery_rate\x184 \x01(\x04R\fdeliveryRate\x12\x10\n" +
+	"\x03age\x185 \x01(\x04R\x03age\x12\x12\n" +
+	"\x04idle\x186 \x01(\x04R\x04idle\x12\x14\n" +
+	"\x05timer\x187 \x01(\rR\x05timer\x12\x1d\n" +
+	"\n" +
+	"timer_name\x188 \x01(\tR\ttimerName\"\xef\x02\n" +
+	"\x0eTcpWorkerState\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\rR\x06worker\x12 \n" +
+	"\vconnections\x18\x02 \x01(\rR\vconnections\x12'\n" +
+	"\x0fconnections_max\x18\x03 \x01(\rR\x0econnectionsMax\x12\x1b\n" +
+	"\ttime_wait\x18\x04 \x01(\rR\btimeWait\x12\"\n" +
+	"\rtime_wait_max\x18\x05 \x01(\rR\vtimeWaitMax\x12\x1b\n" +
+	"\thalf_open\x18\x06 \x01(\rR\bhalfOpen\x12\x1a\n" +
+	"\bsegments\x18\a \x01(\rR\bsegments\x12\x16\n" +
+	"\x06memory\x18\b \x01(\x04R\x06memory\x12!\n" +
+	"\fmemory_limit\x18\t \x01(\x04R\vmemoryLimit\x12\x1a\n" +
+	"\bpressure\x18\n" +
+	" \x01(\rR\bpressure\x12)\n" +
+	"\x10connection_bytes\x18\v \x01(\rR\x0fconnectionBytes\"O\n" +
 	"\x05XStat\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -6853,7 +10784,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"OwnerEpoch\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\v\n" +
-	"\tSubscribe\"\xfb\x05\n" +
+	"\tSubscribe\"\xc3\x06\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x04R\x04time\x126\n" +
 	"\x04link\x18\x02 \x01(\v2 .millrace.dataplane.v1.LinkEventH\x00R\x04link\x12B\n" +
@@ -6868,8 +10799,17 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\bcaptured\x18\n" +
 	" \x01(\v2&.millrace.dataplane.v1.CapturedPacketsH\x00R\bcaptured\x12L\n" +
 	"\x0einterface_gone\x18\v \x01(\v2#.millrace.dataplane.v1.InterfaceKeyH\x00R\rinterfaceGone\x124\n" +
-	"\x03end\x18\f \x01(\v2 .millrace.dataplane.v1.StreamEndH\x00R\x03endB\a\n" +
-	"\x05event\"\x95\x01\n" +
+	"\x03end\x18\f \x01(\v2 .millrace.dataplane.v1.StreamEndH\x00R\x03end\x12F\n" +
+	"\n" +
+	"tcp_health\x18\r \x01(\v2%.millrace.dataplane.v1.TcpHealthEventH\x00R\ttcpHealthB\a\n" +
+	"\x05event\"\xd7\x01\n" +
+	"\x0eTcpHealthEvent\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x18\n" +
+	"\abackend\x18\x02 \x01(\tR\abackend\x128\n" +
+	"\x06health\x18\x03 \x01(\x0e2 .millrace.dataplane.v1.TcpHealthR\x06health\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12)\n" +
+	"\x10backends_healthy\x18\x05 \x01(\rR\x0fbackendsHealthy\x12\x1a\n" +
+	"\bbackends\x18\x06 \x01(\rR\bbackends\"\x95\x01\n" +
 	"\tLinkEvent\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12B\n" +
 	"\voper_status\x18\x02 \x01(\x0e2!.millrace.dataplane.v1.OperStatusR\n" +
@@ -6972,7 +10912,10 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\"-\n" +
 	"\rClearCounters\x12\x1c\n" +
-	"\tinterface\x18\x01 \x01(\tR\tinterface\"\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\"U\n" +
+	"\aTcpKill\x128\n" +
+	"\x06filter\x18\x01 \x01(\v2 .millrace.dataplane.v1.TcpFilterR\x06filter\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"\x1c\n" +
 	"\x04Done\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count*\xfc\x01\n" +
 	"\x04Code\x12\x14\n" +
@@ -6998,7 +10941,10 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\bURPF_OFF\x10\x00\x12\x0e\n" +
 	"\n" +
 	"URPF_LOOSE\x10\x01\x12\x0f\n" +
-	"\vURPF_STRICT\x10\x02*\xca\x01\n" +
+	"\vURPF_STRICT\x10\x02*C\n" +
+	"\vAddressKind\x12\x1a\n" +
+	"\x16ADDRESS_KIND_INTERFACE\x10\x00\x12\x18\n" +
+	"\x14ADDRESS_KIND_VIRTUAL\x10\x01*\xca\x01\n" +
 	"\vNextHopKind\x12\x1d\n" +
 	"\x19NEXT_HOP_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15NEXT_HOP_KIND_GATEWAY\x10\x01\x12\x1b\n" +
@@ -7006,7 +10952,43 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x17NEXT_HOP_KIND_BLACKHOLE\x10\x03\x12\x18\n" +
 	"\x14NEXT_HOP_KIND_REJECT\x10\x04\x12\x16\n" +
 	"\x12NEXT_HOP_KIND_PUNT\x10\x05\x12\x15\n" +
-	"\x11NEXT_HOP_KIND_VRF\x10\x06*\xf3\x01\n" +
+	"\x11NEXT_HOP_KIND_VRF\x10\x06*|\n" +
+	"\x14TcpCongestionControl\x12 \n" +
+	"\x1cTCP_CONGESTION_CONTROL_CUBIC\x10\x00\x12\"\n" +
+	"\x1eTCP_CONGESTION_CONTROL_NEWRENO\x10\x01\x12\x1e\n" +
+	"\x1aTCP_CONGESTION_CONTROL_BBR\x10\x02*\xc0\x01\n" +
+	"\x0eTcpServiceKind\x12 \n" +
+	"\x1cTCP_SERVICE_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15TCP_SERVICE_KIND_ECHO\x10\x01\x12\x1c\n" +
+	"\x18TCP_SERVICE_KIND_DISCARD\x10\x02\x12\x1c\n" +
+	"\x18TCP_SERVICE_KIND_CHARGEN\x10\x03\x12\x19\n" +
+	"\x15TCP_SERVICE_KIND_HTTP\x10\x04\x12\x1a\n" +
+	"\x16TCP_SERVICE_KIND_PROXY\x10\x05*\x80\x01\n" +
+	"\x10TcpProxyProtocol\x12\x1a\n" +
+	"\x16TCP_PROXY_PROTOCOL_OFF\x10\x00\x12\x19\n" +
+	"\x15TCP_PROXY_PROTOCOL_V1\x10\x01\x12\x19\n" +
+	"\x15TCP_PROXY_PROTOCOL_V2\x10\x02\x12\x1a\n" +
+	"\x16TCP_PROXY_PROTOCOL_ANY\x10\x03*m\n" +
+	"\x0fTcpBackendAdmin\x12\x1d\n" +
+	"\x19TCP_BACKEND_ADMIN_ENABLED\x10\x00\x12\x1b\n" +
+	"\x17TCP_BACKEND_ADMIN_DRAIN\x10\x01\x12\x1e\n" +
+	"\x1aTCP_BACKEND_ADMIN_DISABLED\x10\x02*l\n" +
+	"\fTcpAlgorithm\x12\x1d\n" +
+	"\x19TCP_ALGORITHM_ROUND_ROBIN\x10\x00\x12#\n" +
+	"\x1fTCP_ALGORITHM_LEAST_CONNECTIONS\x10\x01\x12\x18\n" +
+	"\x14TCP_ALGORITHM_MAGLEV\x10\x02*B\n" +
+	"\n" +
+	"TcpHashKey\x12\x17\n" +
+	"\x13TCP_HASH_KEY_SOURCE\x10\x00\x12\x1b\n" +
+	"\x17TCP_HASH_KEY_FIVE_TUPLE\x10\x01*w\n" +
+	"\x12TcpHealthCheckKind\x12\x1e\n" +
+	"\x1aTCP_HEALTH_CHECK_KIND_NONE\x10\x00\x12!\n" +
+	"\x1dTCP_HEALTH_CHECK_KIND_CONNECT\x10\x01\x12\x1e\n" +
+	"\x1aTCP_HEALTH_CHECK_KIND_HTTP\x10\x02*d\n" +
+	"\rTcpSourceMode\x12\x18\n" +
+	"\x14TCP_SOURCE_MODE_AUTO\x10\x00\x12\x18\n" +
+	"\x14TCP_SOURCE_MODE_POOL\x10\x01\x12\x1f\n" +
+	"\x1bTCP_SOURCE_MODE_TRANSPARENT\x10\x02*\x83\x03\n" +
 	"\x05Table\x12\x15\n" +
 	"\x11TABLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -7021,7 +11003,13 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\vTABLE_NODES\x10\t\x12\x0f\n" +
 	"\vTABLE_DROPS\x10\n" +
 	"\x12\x15\n" +
-	"\x11TABLE_PORT_XSTATS\x10\v*u\n" +
+	"\x11TABLE_PORT_XSTATS\x10\v\x12\x17\n" +
+	"\x13TABLE_TCP_LISTENERS\x10\f\x12\x13\n" +
+	"\x0fTABLE_TCP_POOLS\x10\r\x12\x16\n" +
+	"\x12TABLE_TCP_BACKENDS\x10\x0e\x12\x19\n" +
+	"\x15TABLE_TCP_CONNECTIONS\x10\x0f\x12\x16\n" +
+	"\x12TABLE_TCP_COUNTERS\x10\x10\x12\x15\n" +
+	"\x11TABLE_TCP_WORKERS\x10\x11*u\n" +
 	"\n" +
 	"OperStatus\x12\x1b\n" +
 	"\x17OPER_STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
@@ -7048,7 +11036,30 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x16ROUTE_ORIGIN_CONNECTED\x10\x02\x12\x16\n" +
 	"\x12ROUTE_ORIGIN_LOCAL\x10\x03\x12\x19\n" +
 	"\x15ROUTE_ORIGIN_NEIGHBOR\x10\x04\x12\x1a\n" +
-	"\x16ROUTE_ORIGIN_BROADCAST\x10\x05*c\n" +
+	"\x16ROUTE_ORIGIN_BROADCAST\x10\x05*g\n" +
+	"\tTcpHealth\x12\x1a\n" +
+	"\x16TCP_HEALTH_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12TCP_HEALTH_UNKNOWN\x10\x01\x12\x11\n" +
+	"\rTCP_HEALTH_UP\x10\x02\x12\x13\n" +
+	"\x0fTCP_HEALTH_DOWN\x10\x03*\x8a\x02\n" +
+	"\bTcpState\x12\x19\n" +
+	"\x15TCP_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12TCP_STATE_SYN_SENT\x10\x01\x12\x1a\n" +
+	"\x16TCP_STATE_SYN_RECEIVED\x10\x02\x12\x19\n" +
+	"\x15TCP_STATE_ESTABLISHED\x10\x03\x12\x18\n" +
+	"\x14TCP_STATE_FIN_WAIT_1\x10\x04\x12\x18\n" +
+	"\x14TCP_STATE_FIN_WAIT_2\x10\x05\x12\x18\n" +
+	"\x14TCP_STATE_CLOSE_WAIT\x10\x06\x12\x15\n" +
+	"\x11TCP_STATE_CLOSING\x10\a\x12\x16\n" +
+	"\x12TCP_STATE_LAST_ACK\x10\b\x12\x17\n" +
+	"\x13TCP_STATE_TIME_WAIT\x10\t*\x86\x01\n" +
+	"\n" +
+	"TcpCaState\x12\x15\n" +
+	"\x11TCP_CA_STATE_OPEN\x10\x00\x12\x19\n" +
+	"\x15TCP_CA_STATE_DISORDER\x10\x01\x12\x14\n" +
+	"\x10TCP_CA_STATE_CWR\x10\x02\x12\x19\n" +
+	"\x15TCP_CA_STATE_RECOVERY\x10\x03\x12\x15\n" +
+	"\x11TCP_CA_STATE_LOSS\x10\x04*c\n" +
 	"\x10CaptureDirection\x12\x1a\n" +
 	"\x16CAPTURE_DIRECTION_BOTH\x10\x00\x12\x18\n" +
 	"\x14CAPTURE_DIRECTION_IN\x10\x01\x12\x19\n" +
@@ -7074,175 +11085,255 @@ func file_dataplane_v1_dataplane_proto_rawDescGZIP() []byte {
 	return file_dataplane_v1_dataplane_proto_rawDescData
 }
 
-var file_dataplane_v1_dataplane_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_dataplane_v1_dataplane_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_dataplane_v1_dataplane_proto_enumTypes = make([]protoimpl.EnumInfo, 23)
+var file_dataplane_v1_dataplane_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
 var file_dataplane_v1_dataplane_proto_goTypes = []any{
 	(Code)(0),                   // 0: millrace.dataplane.v1.Code
 	(InterfaceKind)(0),          // 1: millrace.dataplane.v1.InterfaceKind
 	(Urpf)(0),                   // 2: millrace.dataplane.v1.Urpf
-	(NextHopKind)(0),            // 3: millrace.dataplane.v1.NextHopKind
-	(Table)(0),                  // 4: millrace.dataplane.v1.Table
-	(OperStatus)(0),             // 5: millrace.dataplane.v1.OperStatus
-	(DadState)(0),               // 6: millrace.dataplane.v1.DadState
-	(NeighborNud)(0),            // 7: millrace.dataplane.v1.NeighborNud
-	(RouteOrigin)(0),            // 8: millrace.dataplane.v1.RouteOrigin
-	(CaptureDirection)(0),       // 9: millrace.dataplane.v1.CaptureDirection
-	(PingOutcome)(0),            // 10: millrace.dataplane.v1.PingOutcome
-	(*Request)(nil),             // 11: millrace.dataplane.v1.Request
-	(*Response)(nil),            // 12: millrace.dataplane.v1.Response
-	(*Error)(nil),               // 13: millrace.dataplane.v1.Error
-	(*Hello)(nil),               // 14: millrace.dataplane.v1.Hello
-	(*HelloResult)(nil),         // 15: millrace.dataplane.v1.HelloResult
-	(*Batch)(nil),               // 16: millrace.dataplane.v1.Batch
-	(*Op)(nil),                  // 17: millrace.dataplane.v1.Op
-	(*BatchResult)(nil),         // 18: millrace.dataplane.v1.BatchResult
-	(*OpError)(nil),             // 19: millrace.dataplane.v1.OpError
-	(*Sweep)(nil),               // 20: millrace.dataplane.v1.Sweep
-	(*SweepResult)(nil),         // 21: millrace.dataplane.v1.SweepResult
-	(*Vrf)(nil),                 // 22: millrace.dataplane.v1.Vrf
-	(*VrfKey)(nil),              // 23: millrace.dataplane.v1.VrfKey
-	(*Interface)(nil),           // 24: millrace.dataplane.v1.Interface
-	(*InterfaceKey)(nil),        // 25: millrace.dataplane.v1.InterfaceKey
-	(*Address)(nil),             // 26: millrace.dataplane.v1.Address
-	(*AddressKey)(nil),          // 27: millrace.dataplane.v1.AddressKey
-	(*Neighbor)(nil),            // 28: millrace.dataplane.v1.Neighbor
-	(*NeighborKey)(nil),         // 29: millrace.dataplane.v1.NeighborKey
-	(*NextHop)(nil),             // 30: millrace.dataplane.v1.NextHop
-	(*Group)(nil),               // 31: millrace.dataplane.v1.Group
-	(*Member)(nil),              // 32: millrace.dataplane.v1.Member
-	(*Route)(nil),               // 33: millrace.dataplane.v1.Route
-	(*RouteKey)(nil),            // 34: millrace.dataplane.v1.RouteKey
-	(*RouterAdvertisement)(nil), // 35: millrace.dataplane.v1.RouterAdvertisement
-	(*Settings)(nil),            // 36: millrace.dataplane.v1.Settings
-	(*List)(nil),                // 37: millrace.dataplane.v1.List
-	(*ListResult)(nil),          // 38: millrace.dataplane.v1.ListResult
-	(*VrfState)(nil),            // 39: millrace.dataplane.v1.VrfState
-	(*InterfaceState)(nil),      // 40: millrace.dataplane.v1.InterfaceState
-	(*InterfaceCounters)(nil),   // 41: millrace.dataplane.v1.InterfaceCounters
-	(*AddressState)(nil),        // 42: millrace.dataplane.v1.AddressState
-	(*NeighborState)(nil),       // 43: millrace.dataplane.v1.NeighborState
-	(*NextHopState)(nil),        // 44: millrace.dataplane.v1.NextHopState
-	(*GroupState)(nil),          // 45: millrace.dataplane.v1.GroupState
-	(*RouteState)(nil),          // 46: millrace.dataplane.v1.RouteState
-	(*WorkerState)(nil),         // 47: millrace.dataplane.v1.WorkerState
-	(*NodeState)(nil),           // 48: millrace.dataplane.v1.NodeState
-	(*DropState)(nil),           // 49: millrace.dataplane.v1.DropState
-	(*XStat)(nil),               // 50: millrace.dataplane.v1.XStat
-	(*GetInfo)(nil),             // 51: millrace.dataplane.v1.GetInfo
-	(*Info)(nil),                // 52: millrace.dataplane.v1.Info
-	(*OwnerEpoch)(nil),          // 53: millrace.dataplane.v1.OwnerEpoch
-	(*Subscribe)(nil),           // 54: millrace.dataplane.v1.Subscribe
-	(*Event)(nil),               // 55: millrace.dataplane.v1.Event
-	(*LinkEvent)(nil),           // 56: millrace.dataplane.v1.LinkEvent
-	(*NextHopEvent)(nil),        // 57: millrace.dataplane.v1.NextHopEvent
-	(*TableFullEvent)(nil),      // 58: millrace.dataplane.v1.TableFullEvent
-	(*Overflow)(nil),            // 59: millrace.dataplane.v1.Overflow
-	(*Trace)(nil),               // 60: millrace.dataplane.v1.Trace
-	(*TraceRecord)(nil),         // 61: millrace.dataplane.v1.TraceRecord
-	(*TraceStep)(nil),           // 62: millrace.dataplane.v1.TraceStep
-	(*Capture)(nil),             // 63: millrace.dataplane.v1.Capture
-	(*CapturedPackets)(nil),     // 64: millrace.dataplane.v1.CapturedPackets
-	(*CapturedPacket)(nil),      // 65: millrace.dataplane.v1.CapturedPacket
-	(*StreamEnd)(nil),           // 66: millrace.dataplane.v1.StreamEnd
-	(*Cancel)(nil),              // 67: millrace.dataplane.v1.Cancel
-	(*Ping)(nil),                // 68: millrace.dataplane.v1.Ping
-	(*PingResult)(nil),          // 69: millrace.dataplane.v1.PingResult
-	(*Lookup)(nil),              // 70: millrace.dataplane.v1.Lookup
-	(*LookupResult)(nil),        // 71: millrace.dataplane.v1.LookupResult
-	(*NeighborFlush)(nil),       // 72: millrace.dataplane.v1.NeighborFlush
-	(*ClearCounters)(nil),       // 73: millrace.dataplane.v1.ClearCounters
-	(*Done)(nil),                // 74: millrace.dataplane.v1.Done
+	(AddressKind)(0),            // 3: millrace.dataplane.v1.AddressKind
+	(NextHopKind)(0),            // 4: millrace.dataplane.v1.NextHopKind
+	(TcpCongestionControl)(0),   // 5: millrace.dataplane.v1.TcpCongestionControl
+	(TcpServiceKind)(0),         // 6: millrace.dataplane.v1.TcpServiceKind
+	(TcpProxyProtocol)(0),       // 7: millrace.dataplane.v1.TcpProxyProtocol
+	(TcpBackendAdmin)(0),        // 8: millrace.dataplane.v1.TcpBackendAdmin
+	(TcpAlgorithm)(0),           // 9: millrace.dataplane.v1.TcpAlgorithm
+	(TcpHashKey)(0),             // 10: millrace.dataplane.v1.TcpHashKey
+	(TcpHealthCheckKind)(0),     // 11: millrace.dataplane.v1.TcpHealthCheckKind
+	(TcpSourceMode)(0),          // 12: millrace.dataplane.v1.TcpSourceMode
+	(Table)(0),                  // 13: millrace.dataplane.v1.Table
+	(OperStatus)(0),             // 14: millrace.dataplane.v1.OperStatus
+	(DadState)(0),               // 15: millrace.dataplane.v1.DadState
+	(NeighborNud)(0),            // 16: millrace.dataplane.v1.NeighborNud
+	(RouteOrigin)(0),            // 17: millrace.dataplane.v1.RouteOrigin
+	(TcpHealth)(0),              // 18: millrace.dataplane.v1.TcpHealth
+	(TcpState)(0),               // 19: millrace.dataplane.v1.TcpState
+	(TcpCaState)(0),             // 20: millrace.dataplane.v1.TcpCaState
+	(CaptureDirection)(0),       // 21: millrace.dataplane.v1.CaptureDirection
+	(PingOutcome)(0),            // 22: millrace.dataplane.v1.PingOutcome
+	(*Request)(nil),             // 23: millrace.dataplane.v1.Request
+	(*Response)(nil),            // 24: millrace.dataplane.v1.Response
+	(*Error)(nil),               // 25: millrace.dataplane.v1.Error
+	(*Hello)(nil),               // 26: millrace.dataplane.v1.Hello
+	(*HelloResult)(nil),         // 27: millrace.dataplane.v1.HelloResult
+	(*Batch)(nil),               // 28: millrace.dataplane.v1.Batch
+	(*Op)(nil),                  // 29: millrace.dataplane.v1.Op
+	(*BatchResult)(nil),         // 30: millrace.dataplane.v1.BatchResult
+	(*OpError)(nil),             // 31: millrace.dataplane.v1.OpError
+	(*Sweep)(nil),               // 32: millrace.dataplane.v1.Sweep
+	(*SweepResult)(nil),         // 33: millrace.dataplane.v1.SweepResult
+	(*Vrf)(nil),                 // 34: millrace.dataplane.v1.Vrf
+	(*VrfKey)(nil),              // 35: millrace.dataplane.v1.VrfKey
+	(*Interface)(nil),           // 36: millrace.dataplane.v1.Interface
+	(*InterfaceKey)(nil),        // 37: millrace.dataplane.v1.InterfaceKey
+	(*Address)(nil),             // 38: millrace.dataplane.v1.Address
+	(*AddressKey)(nil),          // 39: millrace.dataplane.v1.AddressKey
+	(*Neighbor)(nil),            // 40: millrace.dataplane.v1.Neighbor
+	(*NeighborKey)(nil),         // 41: millrace.dataplane.v1.NeighborKey
+	(*NextHop)(nil),             // 42: millrace.dataplane.v1.NextHop
+	(*Group)(nil),               // 43: millrace.dataplane.v1.Group
+	(*Member)(nil),              // 44: millrace.dataplane.v1.Member
+	(*Route)(nil),               // 45: millrace.dataplane.v1.Route
+	(*RouteKey)(nil),            // 46: millrace.dataplane.v1.RouteKey
+	(*RouterAdvertisement)(nil), // 47: millrace.dataplane.v1.RouterAdvertisement
+	(*Settings)(nil),            // 48: millrace.dataplane.v1.Settings
+	(*TcpOptions)(nil),          // 49: millrace.dataplane.v1.TcpOptions
+	(*TcpPrefix)(nil),           // 50: millrace.dataplane.v1.TcpPrefix
+	(*TcpHttpHeader)(nil),       // 51: millrace.dataplane.v1.TcpHttpHeader
+	(*TcpHttp)(nil),             // 52: millrace.dataplane.v1.TcpHttp
+	(*TcpProxy)(nil),            // 53: millrace.dataplane.v1.TcpProxy
+	(*TcpListener)(nil),         // 54: millrace.dataplane.v1.TcpListener
+	(*TcpListenerKey)(nil),      // 55: millrace.dataplane.v1.TcpListenerKey
+	(*TcpBackend)(nil),          // 56: millrace.dataplane.v1.TcpBackend
+	(*TcpHealthCheck)(nil),      // 57: millrace.dataplane.v1.TcpHealthCheck
+	(*TcpPool)(nil),             // 58: millrace.dataplane.v1.TcpPool
+	(*TcpPoolKey)(nil),          // 59: millrace.dataplane.v1.TcpPoolKey
+	(*List)(nil),                // 60: millrace.dataplane.v1.List
+	(*TcpFilter)(nil),           // 61: millrace.dataplane.v1.TcpFilter
+	(*ListResult)(nil),          // 62: millrace.dataplane.v1.ListResult
+	(*VrfState)(nil),            // 63: millrace.dataplane.v1.VrfState
+	(*InterfaceState)(nil),      // 64: millrace.dataplane.v1.InterfaceState
+	(*InterfaceCounters)(nil),   // 65: millrace.dataplane.v1.InterfaceCounters
+	(*AddressState)(nil),        // 66: millrace.dataplane.v1.AddressState
+	(*NeighborState)(nil),       // 67: millrace.dataplane.v1.NeighborState
+	(*NextHopState)(nil),        // 68: millrace.dataplane.v1.NextHopState
+	(*GroupState)(nil),          // 69: millrace.dataplane.v1.GroupState
+	(*RouteState)(nil),          // 70: millrace.dataplane.v1.RouteState
+	(*WorkerState)(nil),         // 71: millrace.dataplane.v1.WorkerState
+	(*NodeState)(nil),           // 72: millrace.dataplane.v1.NodeState
+	(*DropState)(nil),           // 73: millrace.dataplane.v1.DropState
+	(*TcpCounter)(nil),          // 74: millrace.dataplane.v1.TcpCounter
+	(*TcpListenerState)(nil),    // 75: millrace.dataplane.v1.TcpListenerState
+	(*TcpPoolState)(nil),        // 76: millrace.dataplane.v1.TcpPoolState
+	(*TcpBackendState)(nil),     // 77: millrace.dataplane.v1.TcpBackendState
+	(*TcpConnection)(nil),       // 78: millrace.dataplane.v1.TcpConnection
+	(*TcpWorkerState)(nil),      // 79: millrace.dataplane.v1.TcpWorkerState
+	(*XStat)(nil),               // 80: millrace.dataplane.v1.XStat
+	(*GetInfo)(nil),             // 81: millrace.dataplane.v1.GetInfo
+	(*Info)(nil),                // 82: millrace.dataplane.v1.Info
+	(*OwnerEpoch)(nil),          // 83: millrace.dataplane.v1.OwnerEpoch
+	(*Subscribe)(nil),           // 84: millrace.dataplane.v1.Subscribe
+	(*Event)(nil),               // 85: millrace.dataplane.v1.Event
+	(*TcpHealthEvent)(nil),      // 86: millrace.dataplane.v1.TcpHealthEvent
+	(*LinkEvent)(nil),           // 87: millrace.dataplane.v1.LinkEvent
+	(*NextHopEvent)(nil),        // 88: millrace.dataplane.v1.NextHopEvent
+	(*TableFullEvent)(nil),      // 89: millrace.dataplane.v1.TableFullEvent
+	(*Overflow)(nil),            // 90: millrace.dataplane.v1.Overflow
+	(*Trace)(nil),               // 91: millrace.dataplane.v1.Trace
+	(*TraceRecord)(nil),         // 92: millrace.dataplane.v1.TraceRecord
+	(*TraceStep)(nil),           // 93: millrace.dataplane.v1.TraceStep
+	(*Capture)(nil),             // 94: millrace.dataplane.v1.Capture
+	(*CapturedPackets)(nil),     // 95: millrace.dataplane.v1.CapturedPackets
+	(*CapturedPacket)(nil),      // 96: millrace.dataplane.v1.CapturedPacket
+	(*StreamEnd)(nil),           // 97: millrace.dataplane.v1.StreamEnd
+	(*Cancel)(nil),              // 98: millrace.dataplane.v1.Cancel
+	(*Ping)(nil),                // 99: millrace.dataplane.v1.Ping
+	(*PingResult)(nil),          // 100: millrace.dataplane.v1.PingResult
+	(*Lookup)(nil),              // 101: millrace.dataplane.v1.Lookup
+	(*LookupResult)(nil),        // 102: millrace.dataplane.v1.LookupResult
+	(*NeighborFlush)(nil),       // 103: millrace.dataplane.v1.NeighborFlush
+	(*ClearCounters)(nil),       // 104: millrace.dataplane.v1.ClearCounters
+	(*TcpKill)(nil),             // 105: millrace.dataplane.v1.TcpKill
+	(*Done)(nil),                // 106: millrace.dataplane.v1.Done
 }
 var file_dataplane_v1_dataplane_proto_depIdxs = []int32{
-	14, // 0: millrace.dataplane.v1.Request.hello:type_name -> millrace.dataplane.v1.Hello
-	16, // 1: millrace.dataplane.v1.Request.batch:type_name -> millrace.dataplane.v1.Batch
-	20, // 2: millrace.dataplane.v1.Request.sweep:type_name -> millrace.dataplane.v1.Sweep
-	37, // 3: millrace.dataplane.v1.Request.list:type_name -> millrace.dataplane.v1.List
-	51, // 4: millrace.dataplane.v1.Request.get_info:type_name -> millrace.dataplane.v1.GetInfo
-	54, // 5: millrace.dataplane.v1.Request.subscribe:type_name -> millrace.dataplane.v1.Subscribe
-	60, // 6: millrace.dataplane.v1.Request.trace:type_name -> millrace.dataplane.v1.Trace
-	63, // 7: millrace.dataplane.v1.Request.capture:type_name -> millrace.dataplane.v1.Capture
-	67, // 8: millrace.dataplane.v1.Request.cancel:type_name -> millrace.dataplane.v1.Cancel
-	68, // 9: millrace.dataplane.v1.Request.ping:type_name -> millrace.dataplane.v1.Ping
-	70, // 10: millrace.dataplane.v1.Request.lookup:type_name -> millrace.dataplane.v1.Lookup
-	72, // 11: millrace.dataplane.v1.Request.neighbor_flush:type_name -> millrace.dataplane.v1.NeighborFlush
-	73, // 12: millrace.dataplane.v1.Request.clear_counters:type_name -> millrace.dataplane.v1.ClearCounters
-	13, // 13: millrace.dataplane.v1.Response.error:type_name -> millrace.dataplane.v1.Error
-	15, // 14: millrace.dataplane.v1.Response.hello:type_name -> millrace.dataplane.v1.HelloResult
-	18, // 15: millrace.dataplane.v1.Response.batch:type_name -> millrace.dataplane.v1.BatchResult
-	21, // 16: millrace.dataplane.v1.Response.sweep:type_name -> millrace.dataplane.v1.SweepResult
-	38, // 17: millrace.dataplane.v1.Response.list:type_name -> millrace.dataplane.v1.ListResult
-	52, // 18: millrace.dataplane.v1.Response.info:type_name -> millrace.dataplane.v1.Info
-	55, // 19: millrace.dataplane.v1.Response.event:type_name -> millrace.dataplane.v1.Event
-	69, // 20: millrace.dataplane.v1.Response.ping:type_name -> millrace.dataplane.v1.PingResult
-	71, // 21: millrace.dataplane.v1.Response.lookup:type_name -> millrace.dataplane.v1.LookupResult
-	74, // 22: millrace.dataplane.v1.Response.done:type_name -> millrace.dataplane.v1.Done
-	0,  // 23: millrace.dataplane.v1.Error.code:type_name -> millrace.dataplane.v1.Code
-	17, // 24: millrace.dataplane.v1.Batch.ops:type_name -> millrace.dataplane.v1.Op
-	22, // 25: millrace.dataplane.v1.Op.vrf:type_name -> millrace.dataplane.v1.Vrf
-	23, // 26: millrace.dataplane.v1.Op.vrf_delete:type_name -> millrace.dataplane.v1.VrfKey
-	24, // 27: millrace.dataplane.v1.Op.interface:type_name -> millrace.dataplane.v1.Interface
-	25, // 28: millrace.dataplane.v1.Op.interface_delete:type_name -> millrace.dataplane.v1.InterfaceKey
-	26, // 29: millrace.dataplane.v1.Op.address:type_name -> millrace.dataplane.v1.Address
-	27, // 30: millrace.dataplane.v1.Op.address_delete:type_name -> millrace.dataplane.v1.AddressKey
-	28, // 31: millrace.dataplane.v1.Op.neighbor:type_name -> millrace.dataplane.v1.Neighbor
-	29, // 32: millrace.dataplane.v1.Op.neighbor_delete:type_name -> millrace.dataplane.v1.NeighborKey
-	30, // 33: millrace.dataplane.v1.Op.next_hop:type_name -> millrace.dataplane.v1.NextHop
-	31, // 34: millrace.dataplane.v1.Op.group:type_name -> millrace.dataplane.v1.Group
-	33, // 35: millrace.dataplane.v1.Op.route:type_name -> millrace.dataplane.v1.Route
-	34, // 36: millrace.dataplane.v1.Op.route_delete:type_name -> millrace.dataplane.v1.RouteKey
-	35, // 37: millrace.dataplane.v1.Op.router_advertisement:type_name -> millrace.dataplane.v1.RouterAdvertisement
-	25, // 38: millrace.dataplane.v1.Op.router_advertisement_delete:type_name -> millrace.dataplane.v1.InterfaceKey
-	36, // 39: millrace.dataplane.v1.Op.settings:type_name -> millrace.dataplane.v1.Settings
-	19, // 40: millrace.dataplane.v1.BatchResult.failed:type_name -> millrace.dataplane.v1.OpError
-	13, // 41: millrace.dataplane.v1.OpError.error:type_name -> millrace.dataplane.v1.Error
-	1,  // 42: millrace.dataplane.v1.Interface.kind:type_name -> millrace.dataplane.v1.InterfaceKind
-	2,  // 43: millrace.dataplane.v1.Interface.urpf:type_name -> millrace.dataplane.v1.Urpf
-	3,  // 44: millrace.dataplane.v1.NextHop.kind:type_name -> millrace.dataplane.v1.NextHopKind
-	32, // 45: millrace.dataplane.v1.Group.members:type_name -> millrace.dataplane.v1.Member
-	4,  // 46: millrace.dataplane.v1.List.table:type_name -> millrace.dataplane.v1.Table
-	39, // 47: millrace.dataplane.v1.ListResult.vrfs:type_name -> millrace.dataplane.v1.VrfState
-	40, // 48: millrace.dataplane.v1.ListResult.interfaces:type_name -> millrace.dataplane.v1.InterfaceState
-	42, // 49: millrace.dataplane.v1.ListResult.addresses:type_name -> millrace.dataplane.v1.AddressState
-	43, // 50: millrace.dataplane.v1.ListResult.neighbors:type_name -> millrace.dataplane.v1.NeighborState
-	44, // 51: millrace.dataplane.v1.ListResult.next_hops:type_name -> millrace.dataplane.v1.NextHopState
-	45, // 52: millrace.dataplane.v1.ListResult.groups:type_name -> millrace.dataplane.v1.GroupState
-	46, // 53: millrace.dataplane.v1.ListResult.routes:type_name -> millrace.dataplane.v1.RouteState
-	47, // 54: millrace.dataplane.v1.ListResult.workers:type_name -> millrace.dataplane.v1.WorkerState
-	48, // 55: millrace.dataplane.v1.ListResult.nodes:type_name -> millrace.dataplane.v1.NodeState
-	49, // 56: millrace.dataplane.v1.ListResult.drops:type_name -> millrace.dataplane.v1.DropState
-	50, // 57: millrace.dataplane.v1.ListResult.xstats:type_name -> millrace.dataplane.v1.XStat
-	24, // 58: millrace.dataplane.v1.InterfaceState.config:type_name -> millrace.dataplane.v1.Interface
-	5,  // 59: millrace.dataplane.v1.InterfaceState.oper_status:type_name -> millrace.dataplane.v1.OperStatus
-	41, // 60: millrace.dataplane.v1.InterfaceState.counters:type_name -> millrace.dataplane.v1.InterfaceCounters
-	6,  // 61: millrace.dataplane.v1.AddressState.dad:type_name -> millrace.dataplane.v1.DadState
-	7,  // 62: millrace.dataplane.v1.NeighborState.nud:type_name -> millrace.dataplane.v1.NeighborNud
-	30, // 63: millrace.dataplane.v1.NextHopState.config:type_name -> millrace.dataplane.v1.NextHop
-	31, // 64: millrace.dataplane.v1.GroupState.config:type_name -> millrace.dataplane.v1.Group
-	8,  // 65: millrace.dataplane.v1.RouteState.origin:type_name -> millrace.dataplane.v1.RouteOrigin
-	53, // 66: millrace.dataplane.v1.Info.owners:type_name -> millrace.dataplane.v1.OwnerEpoch
-	56, // 67: millrace.dataplane.v1.Event.link:type_name -> millrace.dataplane.v1.LinkEvent
-	43, // 68: millrace.dataplane.v1.Event.neighbor:type_name -> millrace.dataplane.v1.NeighborState
-	29, // 69: millrace.dataplane.v1.Event.neighbor_gone:type_name -> millrace.dataplane.v1.NeighborKey
-	42, // 70: millrace.dataplane.v1.Event.address:type_name -> millrace.dataplane.v1.AddressState
-	57, // 71: millrace.dataplane.v1.Event.next_hop:type_name -> millrace.dataplane.v1.NextHopEvent
-	58, // 72: millrace.dataplane.v1.Event.table_full:type_name -> millrace.dataplane.v1.TableFullEvent
-	59, // 73: millrace.dataplane.v1.Event.overflow:type_name -> millrace.dataplane.v1.Overflow
-	61, // 74: millrace.dataplane.v1.Event.trace:type_name -> millrace.dataplane.v1.TraceRecord
-	64, // 75: millrace.dataplane.v1.Event.captured:type_name -> millrace.dataplane.v1.CapturedPackets
-	25, // 76: millrace.dataplane.v1.Event.interface_gone:type_name -> millrace.dataplane.v1.InterfaceKey
-	66, // 77: millrace.dataplane.v1.Event.end:type_name -> millrace.dataplane.v1.StreamEnd
-	5,  // 78: millrace.dataplane.v1.LinkEvent.oper_status:type_name -> millrace.dataplane.v1.OperStatus
-	62, // 79: millrace.dataplane.v1.TraceRecord.steps:type_name -> millrace.dataplane.v1.TraceStep
-	9,  // 80: millrace.dataplane.v1.Capture.direction:type_name -> millrace.dataplane.v1.CaptureDirection
-	65, // 81: millrace.dataplane.v1.CapturedPackets.packets:type_name -> millrace.dataplane.v1.CapturedPacket
-	10, // 82: millrace.dataplane.v1.PingResult.outcome:type_name -> millrace.dataplane.v1.PingOutcome
-	46, // 83: millrace.dataplane.v1.LookupResult.route:type_name -> millrace.dataplane.v1.RouteState
-	84, // [84:84] is the sub-list for method output_type
-	84, // [84:84] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	26,  // 0: millrace.dataplane.v1.Request.hello:type_name -> millrace.dataplane.v1.Hello
+	28,  // 1: millrace.dataplane.v1.Request.batch:type_name -> millrace.dataplane.v1.Batch
+	32,  // 2: millrace.dataplane.v1.Request.sweep:type_name -> millrace.dataplane.v1.Sweep
+	60,  // 3: millrace.dataplane.v1.Request.list:type_name -> millrace.dataplane.v1.List
+	81,  // 4: millrace.dataplane.v1.Request.get_info:type_name -> millrace.dataplane.v1.GetInfo
+	84,  // 5: millrace.dataplane.v1.Request.subscribe:type_name -> millrace.dataplane.v1.Subscribe
+	91,  // 6: millrace.dataplane.v1.Request.trace:type_name -> millrace.dataplane.v1.Trace
+	94,  // 7: millrace.dataplane.v1.Request.capture:type_name -> millrace.dataplane.v1.Capture
+	98,  // 8: millrace.dataplane.v1.Request.cancel:type_name -> millrace.dataplane.v1.Cancel
+	99,  // 9: millrace.dataplane.v1.Request.ping:type_name -> millrace.dataplane.v1.Ping
+	101, // 10: millrace.dataplane.v1.Request.lookup:type_name -> millrace.dataplane.v1.Lookup
+	103, // 11: millrace.dataplane.v1.Request.neighbor_flush:type_name -> millrace.dataplane.v1.NeighborFlush
+	104, // 12: millrace.dataplane.v1.Request.clear_counters:type_name -> millrace.dataplane.v1.ClearCounters
+	105, // 13: millrace.dataplane.v1.Request.tcp_kill:type_name -> millrace.dataplane.v1.TcpKill
+	25,  // 14: millrace.dataplane.v1.Response.error:type_name -> millrace.dataplane.v1.Error
+	27,  // 15: millrace.dataplane.v1.Response.hello:type_name -> millrace.dataplane.v1.HelloResult
+	30,  // 16: millrace.dataplane.v1.Response.batch:type_name -> millrace.dataplane.v1.BatchResult
+	33,  // 17: millrace.dataplane.v1.Response.sweep:type_name -> millrace.dataplane.v1.SweepResult
+	62,  // 18: millrace.dataplane.v1.Response.list:type_name -> millrace.dataplane.v1.ListResult
+	82,  // 19: millrace.dataplane.v1.Response.info:type_name -> millrace.dataplane.v1.Info
+	85,  // 20: millrace.dataplane.v1.Response.event:type_name -> millrace.dataplane.v1.Event
+	100, // 21: millrace.dataplane.v1.Response.ping:type_name -> millrace.dataplane.v1.PingResult
+	102, // 22: millrace.dataplane.v1.Response.lookup:type_name -> millrace.dataplane.v1.LookupResult
+	106, // 23: millrace.dataplane.v1.Response.done:type_name -> millrace.dataplane.v1.Done
+	0,   // 24: millrace.dataplane.v1.Error.code:type_name -> millrace.dataplane.v1.Code
+	29,  // 25: millrace.dataplane.v1.Batch.ops:type_name -> millrace.dataplane.v1.Op
+	34,  // 26: millrace.dataplane.v1.Op.vrf:type_name -> millrace.dataplane.v1.Vrf
+	35,  // 27: millrace.dataplane.v1.Op.vrf_delete:type_name -> millrace.dataplane.v1.VrfKey
+	36,  // 28: millrace.dataplane.v1.Op.interface:type_name -> millrace.dataplane.v1.Interface
+	37,  // 29: millrace.dataplane.v1.Op.interface_delete:type_name -> millrace.dataplane.v1.InterfaceKey
+	38,  // 30: millrace.dataplane.v1.Op.address:type_name -> millrace.dataplane.v1.Address
+	39,  // 31: millrace.dataplane.v1.Op.address_delete:type_name -> millrace.dataplane.v1.AddressKey
+	40,  // 32: millrace.dataplane.v1.Op.neighbor:type_name -> millrace.dataplane.v1.Neighbor
+	41,  // 33: millrace.dataplane.v1.Op.neighbor_delete:type_name -> millrace.dataplane.v1.NeighborKey
+	42,  // 34: millrace.dataplane.v1.Op.next_hop:type_name -> millrace.dataplane.v1.NextHop
+	43,  // 35: millrace.dataplane.v1.Op.group:type_name -> millrace.dataplane.v1.Group
+	45,  // 36: millrace.dataplane.v1.Op.route:type_name -> millrace.dataplane.v1.Route
+	46,  // 37: millrace.dataplane.v1.Op.route_delete:type_name -> millrace.dataplane.v1.RouteKey
+	47,  // 38: millrace.dataplane.v1.Op.router_advertisement:type_name -> millrace.dataplane.v1.RouterAdvertisement
+	37,  // 39: millrace.dataplane.v1.Op.router_advertisement_delete:type_name -> millrace.dataplane.v1.InterfaceKey
+	48,  // 40: millrace.dataplane.v1.Op.settings:type_name -> millrace.dataplane.v1.Settings
+	58,  // 41: millrace.dataplane.v1.Op.tcp_pool:type_name -> millrace.dataplane.v1.TcpPool
+	59,  // 42: millrace.dataplane.v1.Op.tcp_pool_delete:type_name -> millrace.dataplane.v1.TcpPoolKey
+	54,  // 43: millrace.dataplane.v1.Op.tcp_listener:type_name -> millrace.dataplane.v1.TcpListener
+	55,  // 44: millrace.dataplane.v1.Op.tcp_listener_delete:type_name -> millrace.dataplane.v1.TcpListenerKey
+	31,  // 45: millrace.dataplane.v1.BatchResult.failed:type_name -> millrace.dataplane.v1.OpError
+	25,  // 46: millrace.dataplane.v1.OpError.error:type_name -> millrace.dataplane.v1.Error
+	1,   // 47: millrace.dataplane.v1.Interface.kind:type_name -> millrace.dataplane.v1.InterfaceKind
+	2,   // 48: millrace.dataplane.v1.Interface.urpf:type_name -> millrace.dataplane.v1.Urpf
+	3,   // 49: millrace.dataplane.v1.Address.kind:type_name -> millrace.dataplane.v1.AddressKind
+	4,   // 50: millrace.dataplane.v1.NextHop.kind:type_name -> millrace.dataplane.v1.NextHopKind
+	44,  // 51: millrace.dataplane.v1.Group.members:type_name -> millrace.dataplane.v1.Member
+	5,   // 52: millrace.dataplane.v1.TcpOptions.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
+	51,  // 53: millrace.dataplane.v1.TcpHttp.headers:type_name -> millrace.dataplane.v1.TcpHttpHeader
+	7,   // 54: millrace.dataplane.v1.TcpProxy.proxy_protocol_in:type_name -> millrace.dataplane.v1.TcpProxyProtocol
+	50,  // 55: millrace.dataplane.v1.TcpProxy.proxy_protocol_trusted:type_name -> millrace.dataplane.v1.TcpPrefix
+	6,   // 56: millrace.dataplane.v1.TcpListener.service:type_name -> millrace.dataplane.v1.TcpServiceKind
+	52,  // 57: millrace.dataplane.v1.TcpListener.http:type_name -> millrace.dataplane.v1.TcpHttp
+	53,  // 58: millrace.dataplane.v1.TcpListener.proxy:type_name -> millrace.dataplane.v1.TcpProxy
+	49,  // 59: millrace.dataplane.v1.TcpListener.options:type_name -> millrace.dataplane.v1.TcpOptions
+	50,  // 60: millrace.dataplane.v1.TcpListener.allow:type_name -> millrace.dataplane.v1.TcpPrefix
+	50,  // 61: millrace.dataplane.v1.TcpListener.deny:type_name -> millrace.dataplane.v1.TcpPrefix
+	8,   // 62: millrace.dataplane.v1.TcpBackend.admin:type_name -> millrace.dataplane.v1.TcpBackendAdmin
+	11,  // 63: millrace.dataplane.v1.TcpHealthCheck.kind:type_name -> millrace.dataplane.v1.TcpHealthCheckKind
+	56,  // 64: millrace.dataplane.v1.TcpPool.backends:type_name -> millrace.dataplane.v1.TcpBackend
+	9,   // 65: millrace.dataplane.v1.TcpPool.algorithm:type_name -> millrace.dataplane.v1.TcpAlgorithm
+	10,  // 66: millrace.dataplane.v1.TcpPool.hash_key:type_name -> millrace.dataplane.v1.TcpHashKey
+	57,  // 67: millrace.dataplane.v1.TcpPool.health_check:type_name -> millrace.dataplane.v1.TcpHealthCheck
+	12,  // 68: millrace.dataplane.v1.TcpPool.source_mode:type_name -> millrace.dataplane.v1.TcpSourceMode
+	7,   // 69: millrace.dataplane.v1.TcpPool.proxy_protocol_out:type_name -> millrace.dataplane.v1.TcpProxyProtocol
+	49,  // 70: millrace.dataplane.v1.TcpPool.options:type_name -> millrace.dataplane.v1.TcpOptions
+	13,  // 71: millrace.dataplane.v1.List.table:type_name -> millrace.dataplane.v1.Table
+	61,  // 72: millrace.dataplane.v1.List.tcp:type_name -> millrace.dataplane.v1.TcpFilter
+	50,  // 73: millrace.dataplane.v1.TcpFilter.local:type_name -> millrace.dataplane.v1.TcpPrefix
+	50,  // 74: millrace.dataplane.v1.TcpFilter.remote:type_name -> millrace.dataplane.v1.TcpPrefix
+	19,  // 75: millrace.dataplane.v1.TcpFilter.states:type_name -> millrace.dataplane.v1.TcpState
+	63,  // 76: millrace.dataplane.v1.ListResult.vrfs:type_name -> millrace.dataplane.v1.VrfState
+	64,  // 77: millrace.dataplane.v1.ListResult.interfaces:type_name -> millrace.dataplane.v1.InterfaceState
+	66,  // 78: millrace.dataplane.v1.ListResult.addresses:type_name -> millrace.dataplane.v1.AddressState
+	67,  // 79: millrace.dataplane.v1.ListResult.neighbors:type_name -> millrace.dataplane.v1.NeighborState
+	68,  // 80: millrace.dataplane.v1.ListResult.next_hops:type_name -> millrace.dataplane.v1.NextHopState
+	69,  // 81: millrace.dataplane.v1.ListResult.groups:type_name -> millrace.dataplane.v1.GroupState
+	70,  // 82: millrace.dataplane.v1.ListResult.routes:type_name -> millrace.dataplane.v1.RouteState
+	71,  // 83: millrace.dataplane.v1.ListResult.workers:type_name -> millrace.dataplane.v1.WorkerState
+	72,  // 84: millrace.dataplane.v1.ListResult.nodes:type_name -> millrace.dataplane.v1.NodeState
+	73,  // 85: millrace.dataplane.v1.ListResult.drops:type_name -> millrace.dataplane.v1.DropState
+	80,  // 86: millrace.dataplane.v1.ListResult.xstats:type_name -> millrace.dataplane.v1.XStat
+	75,  // 87: millrace.dataplane.v1.ListResult.tcp_listeners:type_name -> millrace.dataplane.v1.TcpListenerState
+	76,  // 88: millrace.dataplane.v1.ListResult.tcp_pools:type_name -> millrace.dataplane.v1.TcpPoolState
+	77,  // 89: millrace.dataplane.v1.ListResult.tcp_backends:type_name -> millrace.dataplane.v1.TcpBackendState
+	78,  // 90: millrace.dataplane.v1.ListResult.tcp_connections:type_name -> millrace.dataplane.v1.TcpConnection
+	74,  // 91: millrace.dataplane.v1.ListResult.tcp_counters:type_name -> millrace.dataplane.v1.TcpCounter
+	79,  // 92: millrace.dataplane.v1.ListResult.tcp_workers:type_name -> millrace.dataplane.v1.TcpWorkerState
+	36,  // 93: millrace.dataplane.v1.InterfaceState.config:type_name -> millrace.dataplane.v1.Interface
+	14,  // 94: millrace.dataplane.v1.InterfaceState.oper_status:type_name -> millrace.dataplane.v1.OperStatus
+	65,  // 95: millrace.dataplane.v1.InterfaceState.counters:type_name -> millrace.dataplane.v1.InterfaceCounters
+	15,  // 96: millrace.dataplane.v1.AddressState.dad:type_name -> millrace.dataplane.v1.DadState
+	3,   // 97: millrace.dataplane.v1.AddressState.kind:type_name -> millrace.dataplane.v1.AddressKind
+	16,  // 98: millrace.dataplane.v1.NeighborState.nud:type_name -> millrace.dataplane.v1.NeighborNud
+	42,  // 99: millrace.dataplane.v1.NextHopState.config:type_name -> millrace.dataplane.v1.NextHop
+	43,  // 100: millrace.dataplane.v1.GroupState.config:type_name -> millrace.dataplane.v1.Group
+	17,  // 101: millrace.dataplane.v1.RouteState.origin:type_name -> millrace.dataplane.v1.RouteOrigin
+	54,  // 102: millrace.dataplane.v1.TcpListenerState.config:type_name -> millrace.dataplane.v1.TcpListener
+	74,  // 103: millrace.dataplane.v1.TcpListenerState.service:type_name -> millrace.dataplane.v1.TcpCounter
+	58,  // 104: millrace.dataplane.v1.TcpPoolState.config:type_name -> millrace.dataplane.v1.TcpPool
+	74,  // 105: millrace.dataplane.v1.TcpPoolState.counters:type_name -> millrace.dataplane.v1.TcpCounter
+	56,  // 106: millrace.dataplane.v1.TcpBackendState.config:type_name -> millrace.dataplane.v1.TcpBackend
+	18,  // 107: millrace.dataplane.v1.TcpBackendState.health:type_name -> millrace.dataplane.v1.TcpHealth
+	19,  // 108: millrace.dataplane.v1.TcpConnection.state:type_name -> millrace.dataplane.v1.TcpState
+	5,   // 109: millrace.dataplane.v1.TcpConnection.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
+	20,  // 110: millrace.dataplane.v1.TcpConnection.ca_state:type_name -> millrace.dataplane.v1.TcpCaState
+	83,  // 111: millrace.dataplane.v1.Info.owners:type_name -> millrace.dataplane.v1.OwnerEpoch
+	87,  // 112: millrace.dataplane.v1.Event.link:type_name -> millrace.dataplane.v1.LinkEvent
+	67,  // 113: millrace.dataplane.v1.Event.neighbor:type_name -> millrace.dataplane.v1.NeighborState
+	41,  // 114: millrace.dataplane.v1.Event.neighbor_gone:type_name -> millrace.dataplane.v1.NeighborKey
+	66,  // 115: millrace.dataplane.v1.Event.address:type_name -> millrace.dataplane.v1.AddressState
+	88,  // 116: millrace.dataplane.v1.Event.next_hop:type_name -> millrace.dataplane.v1.NextHopEvent
+	89,  // 117: millrace.dataplane.v1.Event.table_full:type_name -> millrace.dataplane.v1.TableFullEvent
+	90,  // 118: millrace.dataplane.v1.Event.overflow:type_name -> millrace.dataplane.v1.Overflow
+	92,  // 119: millrace.dataplane.v1.Event.trace:type_name -> millrace.dataplane.v1.TraceRecord
+	95,  // 120: millrace.dataplane.v1.Event.captured:type_name -> millrace.dataplane.v1.CapturedPackets
+	37,  // 121: millrace.dataplane.v1.Event.interface_gone:type_name -> millrace.dataplane.v1.InterfaceKey
+	97,  // 122: millrace.dataplane.v1.Event.end:type_name -> millrace.dataplane.v1.StreamEnd
+	86,  // 123: millrace.dataplane.v1.Event.tcp_health:type_name -> millrace.dataplane.v1.TcpHealthEvent
+	18,  // 124: millrace.dataplane.v1.TcpHealthEvent.health:type_name -> millrace.dataplane.v1.TcpHealth
+	14,  // 125: millrace.dataplane.v1.LinkEvent.oper_status:type_name -> millrace.dataplane.v1.OperStatus
+	93,  // 126: millrace.dataplane.v1.TraceRecord.steps:type_name -> millrace.dataplane.v1.TraceStep
+	21,  // 127: millrace.dataplane.v1.Capture.direction:type_name -> millrace.dataplane.v1.CaptureDirection
+	96,  // 128: millrace.dataplane.v1.CapturedPackets.packets:type_name -> millrace.dataplane.v1.CapturedPacket
+	22,  // 129: millrace.dataplane.v1.PingResult.outcome:type_name -> millrace.dataplane.v1.PingOutcome
+	70,  // 130: millrace.dataplane.v1.LookupResult.route:type_name -> millrace.dataplane.v1.RouteState
+	61,  // 131: millrace.dataplane.v1.TcpKill.filter:type_name -> millrace.dataplane.v1.TcpFilter
+	132, // [132:132] is the sub-list for method output_type
+	132, // [132:132] is the sub-list for method input_type
+	132, // [132:132] is the sub-list for extension type_name
+	132, // [132:132] is the sub-list for extension extendee
+	0,   // [0:132] is the sub-list for field type_name
 }
 
 func init() { file_dataplane_v1_dataplane_proto_init() }
@@ -7264,6 +11355,7 @@ func file_dataplane_v1_dataplane_proto_init() {
 		(*Request_Lookup)(nil),
 		(*Request_NeighborFlush)(nil),
 		(*Request_ClearCounters)(nil),
+		(*Request_TcpKill)(nil),
 	}
 	file_dataplane_v1_dataplane_proto_msgTypes[1].OneofWrappers = []any{
 		(*Response_Hello)(nil),
@@ -7294,8 +11386,12 @@ func file_dataplane_v1_dataplane_proto_init() {
 		(*Op_RouterAdvertisement)(nil),
 		(*Op_RouterAdvertisementDelete)(nil),
 		(*Op_Settings)(nil),
+		(*Op_TcpPool)(nil),
+		(*Op_TcpPoolDelete)(nil),
+		(*Op_TcpListener)(nil),
+		(*Op_TcpListenerDelete)(nil),
 	}
-	file_dataplane_v1_dataplane_proto_msgTypes[44].OneofWrappers = []any{
+	file_dataplane_v1_dataplane_proto_msgTypes[62].OneofWrappers = []any{
 		(*Event_Link)(nil),
 		(*Event_Neighbor)(nil),
 		(*Event_NeighborGone)(nil),
@@ -7307,14 +11403,15 @@ func file_dataplane_v1_dataplane_proto_init() {
 		(*Event_Captured)(nil),
 		(*Event_InterfaceGone)(nil),
 		(*Event_End)(nil),
+		(*Event_TcpHealth)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dataplane_v1_dataplane_proto_rawDesc), len(file_dataplane_v1_dataplane_proto_rawDesc)),
-			NumEnums:      11,
-			NumMessages:   64,
+			NumEnums:      23,
+			NumMessages:   84,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
