@@ -372,6 +372,9 @@ void tcp_abort(struct tcp_conn *c);
 /* As tcp_abort(), and `closed` is called with TCP_CLOSE_ABORTED at the next flush: for whoever is
  * not the service. */
 void tcp_kill(struct tcp_conn *c);
+/* Asks for an orderly end: ops.drain, or tcp_shutdown() where there is none. Nothing if the service
+ * has ended the connection already. For whoever is not the service. */
+void tcp_drain(struct tcp_conn *c);
 
 struct tcp_connect_params {
 	/* lport 0: an ephemeral port (RFC 6056). laddr must be given. */
