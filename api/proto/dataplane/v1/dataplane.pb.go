@@ -461,6 +461,70 @@ func (TcpServiceKind) EnumDescriptor() ([]byte, []int) {
 	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{6}
 }
 
+type TcpHttpMethod int32
+
+const (
+	TcpHttpMethod_TCP_HTTP_METHOD_UNSPECIFIED TcpHttpMethod = 0
+	TcpHttpMethod_TCP_HTTP_METHOD_GET         TcpHttpMethod = 1
+	TcpHttpMethod_TCP_HTTP_METHOD_HEAD        TcpHttpMethod = 2
+	TcpHttpMethod_TCP_HTTP_METHOD_POST        TcpHttpMethod = 3
+	TcpHttpMethod_TCP_HTTP_METHOD_PUT         TcpHttpMethod = 4
+	TcpHttpMethod_TCP_HTTP_METHOD_DELETE      TcpHttpMethod = 5
+	TcpHttpMethod_TCP_HTTP_METHOD_OPTIONS     TcpHttpMethod = 6
+	TcpHttpMethod_TCP_HTTP_METHOD_PATCH       TcpHttpMethod = 7
+)
+
+// Enum value maps for TcpHttpMethod.
+var (
+	TcpHttpMethod_name = map[int32]string{
+		0: "TCP_HTTP_METHOD_UNSPECIFIED",
+		1: "TCP_HTTP_METHOD_GET",
+		2: "TCP_HTTP_METHOD_HEAD",
+		3: "TCP_HTTP_METHOD_POST",
+		4: "TCP_HTTP_METHOD_PUT",
+		5: "TCP_HTTP_METHOD_DELETE",
+		6: "TCP_HTTP_METHOD_OPTIONS",
+		7: "TCP_HTTP_METHOD_PATCH",
+	}
+	TcpHttpMethod_value = map[string]int32{
+		"TCP_HTTP_METHOD_UNSPECIFIED": 0,
+		"TCP_HTTP_METHOD_GET":         1,
+		"TCP_HTTP_METHOD_HEAD":        2,
+		"TCP_HTTP_METHOD_POST":        3,
+		"TCP_HTTP_METHOD_PUT":         4,
+		"TCP_HTTP_METHOD_DELETE":      5,
+		"TCP_HTTP_METHOD_OPTIONS":     6,
+		"TCP_HTTP_METHOD_PATCH":       7,
+	}
+)
+
+func (x TcpHttpMethod) Enum() *TcpHttpMethod {
+	p := new(TcpHttpMethod)
+	*p = x
+	return p
+}
+
+func (x TcpHttpMethod) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpHttpMethod) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[7].Descriptor()
+}
+
+func (TcpHttpMethod) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[7]
+}
+
+func (x TcpHttpMethod) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpHttpMethod.Descriptor instead.
+func (TcpHttpMethod) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{7}
+}
+
 type TcpProxyProtocol int32
 
 const (
@@ -498,11 +562,11 @@ func (x TcpProxyProtocol) String() string {
 }
 
 func (TcpProxyProtocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[7].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[8].Descriptor()
 }
 
 func (TcpProxyProtocol) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[7]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[8]
 }
 
 func (x TcpProxyProtocol) Number() protoreflect.EnumNumber {
@@ -511,7 +575,7 @@ func (x TcpProxyProtocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpProxyProtocol.Descriptor instead.
 func (TcpProxyProtocol) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{7}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{8}
 }
 
 type TcpBackendAdmin int32
@@ -549,11 +613,11 @@ func (x TcpBackendAdmin) String() string {
 }
 
 func (TcpBackendAdmin) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[8].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[9].Descriptor()
 }
 
 func (TcpBackendAdmin) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[8]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[9]
 }
 
 func (x TcpBackendAdmin) Number() protoreflect.EnumNumber {
@@ -562,7 +626,7 @@ func (x TcpBackendAdmin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpBackendAdmin.Descriptor instead.
 func (TcpBackendAdmin) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{8}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{9}
 }
 
 type TcpAlgorithm int32
@@ -599,11 +663,11 @@ func (x TcpAlgorithm) String() string {
 }
 
 func (TcpAlgorithm) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[9].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[10].Descriptor()
 }
 
 func (TcpAlgorithm) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[9]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[10]
 }
 
 func (x TcpAlgorithm) Number() protoreflect.EnumNumber {
@@ -612,7 +676,7 @@ func (x TcpAlgorithm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpAlgorithm.Descriptor instead.
 func (TcpAlgorithm) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{9}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{10}
 }
 
 type TcpHashKey int32
@@ -647,11 +711,11 @@ func (x TcpHashKey) String() string {
 }
 
 func (TcpHashKey) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[10].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[11].Descriptor()
 }
 
 func (TcpHashKey) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[10]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[11]
 }
 
 func (x TcpHashKey) Number() protoreflect.EnumNumber {
@@ -660,7 +724,7 @@ func (x TcpHashKey) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHashKey.Descriptor instead.
 func (TcpHashKey) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{10}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{11}
 }
 
 type TcpHealthCheckKind int32
@@ -699,11 +763,11 @@ func (x TcpHealthCheckKind) String() string {
 }
 
 func (TcpHealthCheckKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[11].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[12].Descriptor()
 }
 
 func (TcpHealthCheckKind) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[11]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[12]
 }
 
 func (x TcpHealthCheckKind) Number() protoreflect.EnumNumber {
@@ -712,7 +776,7 @@ func (x TcpHealthCheckKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHealthCheckKind.Descriptor instead.
 func (TcpHealthCheckKind) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{11}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{12}
 }
 
 type TcpSourceMode int32
@@ -751,11 +815,11 @@ func (x TcpSourceMode) String() string {
 }
 
 func (TcpSourceMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[12].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[13].Descriptor()
 }
 
 func (TcpSourceMode) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[12]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[13]
 }
 
 func (x TcpSourceMode) Number() protoreflect.EnumNumber {
@@ -764,7 +828,7 @@ func (x TcpSourceMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpSourceMode.Descriptor instead.
 func (TcpSourceMode) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{12}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{13}
 }
 
 type Table int32
@@ -848,11 +912,11 @@ func (x Table) String() string {
 }
 
 func (Table) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[13].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[14].Descriptor()
 }
 
 func (Table) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[13]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[14]
 }
 
 func (x Table) Number() protoreflect.EnumNumber {
@@ -861,7 +925,7 @@ func (x Table) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Table.Descriptor instead.
 func (Table) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{13}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{14}
 }
 
 type OperStatus int32
@@ -901,11 +965,11 @@ func (x OperStatus) String() string {
 }
 
 func (OperStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[14].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[15].Descriptor()
 }
 
 func (OperStatus) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[14]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[15]
 }
 
 func (x OperStatus) Number() protoreflect.EnumNumber {
@@ -914,7 +978,7 @@ func (x OperStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OperStatus.Descriptor instead.
 func (OperStatus) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{14}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{15}
 }
 
 type DadState int32
@@ -954,11 +1018,11 @@ func (x DadState) String() string {
 }
 
 func (DadState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[15].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[16].Descriptor()
 }
 
 func (DadState) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[15]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[16]
 }
 
 func (x DadState) Number() protoreflect.EnumNumber {
@@ -967,7 +1031,7 @@ func (x DadState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DadState.Descriptor instead.
 func (DadState) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{15}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{16}
 }
 
 // RFC 4861 section 7.3.2.
@@ -1019,11 +1083,11 @@ func (x NeighborNud) String() string {
 }
 
 func (NeighborNud) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[16].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[17].Descriptor()
 }
 
 func (NeighborNud) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[16]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[17]
 }
 
 func (x NeighborNud) Number() protoreflect.EnumNumber {
@@ -1032,7 +1096,7 @@ func (x NeighborNud) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NeighborNud.Descriptor instead.
 func (NeighborNud) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{16}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{17}
 }
 
 type RouteOrigin int32
@@ -1082,11 +1146,11 @@ func (x RouteOrigin) String() string {
 }
 
 func (RouteOrigin) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[17].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[18].Descriptor()
 }
 
 func (RouteOrigin) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[17]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[18]
 }
 
 func (x RouteOrigin) Number() protoreflect.EnumNumber {
@@ -1095,7 +1159,7 @@ func (x RouteOrigin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteOrigin.Descriptor instead.
 func (RouteOrigin) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{17}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{18}
 }
 
 type TcpHealth int32
@@ -1135,11 +1199,11 @@ func (x TcpHealth) String() string {
 }
 
 func (TcpHealth) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[18].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[19].Descriptor()
 }
 
 func (TcpHealth) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[18]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[19]
 }
 
 func (x TcpHealth) Number() protoreflect.EnumNumber {
@@ -1148,7 +1212,7 @@ func (x TcpHealth) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHealth.Descriptor instead.
 func (TcpHealth) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{18}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{19}
 }
 
 // RFC 9293 section 3.3.2.
@@ -1206,11 +1270,11 @@ func (x TcpState) String() string {
 }
 
 func (TcpState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[19].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[20].Descriptor()
 }
 
 func (TcpState) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[19]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[20]
 }
 
 func (x TcpState) Number() protoreflect.EnumNumber {
@@ -1219,7 +1283,7 @@ func (x TcpState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpState.Descriptor instead.
 func (TcpState) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{19}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{20}
 }
 
 type TcpCaState int32
@@ -1261,11 +1325,11 @@ func (x TcpCaState) String() string {
 }
 
 func (TcpCaState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[20].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[21].Descriptor()
 }
 
 func (TcpCaState) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[20]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[21]
 }
 
 func (x TcpCaState) Number() protoreflect.EnumNumber {
@@ -1274,7 +1338,7 @@ func (x TcpCaState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpCaState.Descriptor instead.
 func (TcpCaState) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{20}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{21}
 }
 
 type CaptureDirection int32
@@ -1310,11 +1374,11 @@ func (x CaptureDirection) String() string {
 }
 
 func (CaptureDirection) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[21].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[22].Descriptor()
 }
 
 func (CaptureDirection) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[21]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[22]
 }
 
 func (x CaptureDirection) Number() protoreflect.EnumNumber {
@@ -1323,7 +1387,7 @@ func (x CaptureDirection) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CaptureDirection.Descriptor instead.
 func (CaptureDirection) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{21}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{22}
 }
 
 type PingOutcome int32
@@ -1371,11 +1435,11 @@ func (x PingOutcome) String() string {
 }
 
 func (PingOutcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[22].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[23].Descriptor()
 }
 
 func (PingOutcome) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[22]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[23]
 }
 
 func (x PingOutcome) Number() protoreflect.EnumNumber {
@@ -1384,7 +1448,7 @@ func (x PingOutcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PingOutcome.Descriptor instead.
 func (PingOutcome) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{22}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{23}
 }
 
 type Request struct {
@@ -4286,27 +4350,164 @@ func (x *TcpHttpHeader) GetValue() string {
 	return ""
 }
 
-type TcpHttp struct {
+type TcpHttpResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 200 to 599; 0 means 200.
 	Status uint32 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
-	// Of each answer, after the service's own (Date, Content-Length, Connection). At most 32, 8 KiB together.
+	// Beside Date, Content-Length, Connection and Server, which are the responder's own. Content-Type is text/plain if none is
+	// given and there is a body. At most 64.
 	Headers []*TcpHttpHeader `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
-	// The body. At most 1 MiB.
+	// At most 1 MiB.
 	Body []byte `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
-	// Requests on one connection at most; 0: no limit.
-	MaxRequests uint32 `protobuf:"varint,4,opt,name=max_requests,json=maxRequests,proto3" json:"max_requests,omitempty"`
-	// Octets of a request's head at most, 256 to 65,536; 0 means 8,192.
-	MaxHeaderBytes uint32 `protobuf:"varint,5,opt,name=max_header_bytes,json=maxHeaderBytes,proto3" json:"max_header_bytes,omitempty"`
-	// Octets of a request's body at most; 0 means 1 MiB.
-	MaxBodyBytes  uint64 `protobuf:"varint,6,opt,name=max_body_bytes,json=maxBodyBytes,proto3" json:"max_body_bytes,omitempty"`
+	// Instead of `body`: an absolute path that the data plane reads when the listener is written. At most 64 MiB.
+	BodyFile      string `protobuf:"bytes,4,opt,name=body_file,json=bodyFile,proto3" json:"body_file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpHttpResponse) Reset() {
+	*x = TcpHttpResponse{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpHttpResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpHttpResponse) ProtoMessage() {}
+
+func (x *TcpHttpResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpHttpResponse.ProtoReflect.Descriptor instead.
+func (*TcpHttpResponse) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *TcpHttpResponse) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *TcpHttpResponse) GetHeaders() []*TcpHttpHeader {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *TcpHttpResponse) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *TcpHttpResponse) GetBodyFile() string {
+	if x != nil {
+		return x.BodyFile
+	}
+	return ""
+}
+
+type TcpHttpRoute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Compared with the request's path (no query) octet by octet; 1 to 255 octets, from "/" on.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Also everything below: "/a" takes "/a" and "/a/b", not "/ab". The longest match wins.
+	Prefix        bool             `protobuf:"varint,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Response      *TcpHttpResponse `protobuf:"bytes,3,opt,name=response,proto3" json:"response,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TcpHttpRoute) Reset() {
+	*x = TcpHttpRoute{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpHttpRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpHttpRoute) ProtoMessage() {}
+
+func (x *TcpHttpRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpHttpRoute.ProtoReflect.Descriptor instead.
+func (*TcpHttpRoute) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *TcpHttpRoute) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *TcpHttpRoute) GetPrefix() bool {
+	if x != nil {
+		return x.Prefix
+	}
+	return false
+}
+
+func (x *TcpHttpRoute) GetResponse() *TcpHttpResponse {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+type TcpHttp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What no route takes.
+	Response *TcpHttpResponse `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
+	// At most 256.
+	Routes []*TcpHttpRoute `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
+	// Methods that are answered, others get 405; empty: all of them.
+	Methods []TcpHttpMethod `protobuf:"varint,3,rep,packed,name=methods,proto3,enum=millrace.dataplane.v1.TcpHttpMethod" json:"methods,omitempty"`
+	// Value of the Server field; empty: none is sent.
+	Server string `protobuf:"bytes,4,opt,name=server,proto3" json:"server,omitempty"`
+	// Milliseconds without progress within a request's body; 0 means 30,000.
+	BodyTimeout uint32 `protobuf:"varint,5,opt,name=body_timeout,json=bodyTimeout,proto3" json:"body_timeout,omitempty"`
+	// Octets of a request's body at most, beyond is 413; 0 means 1 GiB.
+	MaxBody uint64 `protobuf:"varint,6,opt,name=max_body,json=maxBody,proto3" json:"max_body,omitempty"`
+	// Requests after which a connection is closed; 0: no limit.
+	MaxRequests   uint32 `protobuf:"varint,7,opt,name=max_requests,json=maxRequests,proto3" json:"max_requests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TcpHttp) Reset() {
 	*x = TcpHttp{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[29]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4318,7 +4519,7 @@ func (x *TcpHttp) String() string {
 func (*TcpHttp) ProtoMessage() {}
 
 func (x *TcpHttp) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[29]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4331,28 +4532,49 @@ func (x *TcpHttp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpHttp.ProtoReflect.Descriptor instead.
 func (*TcpHttp) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{29}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{31}
 }
 
-func (x *TcpHttp) GetStatus() uint32 {
+func (x *TcpHttp) GetResponse() *TcpHttpResponse {
 	if x != nil {
-		return x.Status
+		return x.Response
+	}
+	return nil
+}
+
+func (x *TcpHttp) GetRoutes() []*TcpHttpRoute {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *TcpHttp) GetMethods() []TcpHttpMethod {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *TcpHttp) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *TcpHttp) GetBodyTimeout() uint32 {
+	if x != nil {
+		return x.BodyTimeout
 	}
 	return 0
 }
 
-func (x *TcpHttp) GetHeaders() []*TcpHttpHeader {
+func (x *TcpHttp) GetMaxBody() uint64 {
 	if x != nil {
-		return x.Headers
+		return x.MaxBody
 	}
-	return nil
-}
-
-func (x *TcpHttp) GetBody() []byte {
-	if x != nil {
-		return x.Body
-	}
-	return nil
+	return 0
 }
 
 func (x *TcpHttp) GetMaxRequests() uint32 {
@@ -4362,16 +4584,47 @@ func (x *TcpHttp) GetMaxRequests() uint32 {
 	return 0
 }
 
-func (x *TcpHttp) GetMaxHeaderBytes() uint32 {
-	if x != nil {
-		return x.MaxHeaderBytes
-	}
-	return 0
+type TcpChargen struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Octets after which the connection is closed; 0: no limit.
+	Limit         uint64 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
-func (x *TcpHttp) GetMaxBodyBytes() uint64 {
+func (x *TcpChargen) Reset() {
+	*x = TcpChargen{}
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TcpChargen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TcpChargen) ProtoMessage() {}
+
+func (x *TcpChargen) ProtoReflect() protoreflect.Message {
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[32]
 	if x != nil {
-		return x.MaxBodyBytes
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TcpChargen.ProtoReflect.Descriptor instead.
+func (*TcpChargen) Descriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *TcpChargen) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
 	}
 	return 0
 }
@@ -4380,17 +4633,23 @@ type TcpProxy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The pool; it must exist.
 	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Pool that is used while that one is not healthy; empty: none.
+	BackupPool string `protobuf:"bytes,2,opt,name=backup_pool,json=backupPool,proto3" json:"backup_pool,omitempty"`
 	// Clients begin with a PROXY protocol header of this version; without a right one, the connection is reset.
-	ProxyProtocolIn TcpProxyProtocol `protobuf:"varint,2,opt,name=proxy_protocol_in,json=proxyProtocolIn,proto3,enum=millrace.dataplane.v1.TcpProxyProtocol" json:"proxy_protocol_in,omitempty"`
-	// Believe a PROXY protocol header from these only; a connection of others is reset. Empty: from all. At most 256.
-	ProxyProtocolTrusted []*TcpPrefix `protobuf:"bytes,3,rep,name=proxy_protocol_trusted,json=proxyProtocolTrusted,proto3" json:"proxy_protocol_trusted,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	ProxyProtocolIn TcpProxyProtocol `protobuf:"varint,3,opt,name=proxy_protocol_in,json=proxyProtocolIn,proto3,enum=millrace.dataplane.v1.TcpProxyProtocol" json:"proxy_protocol_in,omitempty"`
+	// Header sent to the backends.
+	ProxyProtocolOut TcpProxyProtocol `protobuf:"varint,4,opt,name=proxy_protocol_out,json=proxyProtocolOut,proto3,enum=millrace.dataplane.v1.TcpProxyProtocol" json:"proxy_protocol_out,omitempty"`
+	// Milliseconds for the connection to a backend, up to 600,000; 0 means 5,000.
+	ConnectTimeout uint32 `protobuf:"varint,5,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
+	// Other backends that are tried when one does not take the connection, up to 15.
+	Retries       uint32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TcpProxy) Reset() {
 	*x = TcpProxy{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[30]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4402,7 +4661,7 @@ func (x *TcpProxy) String() string {
 func (*TcpProxy) ProtoMessage() {}
 
 func (x *TcpProxy) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[30]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4415,12 +4674,19 @@ func (x *TcpProxy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpProxy.ProtoReflect.Descriptor instead.
 func (*TcpProxy) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{30}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TcpProxy) GetPool() string {
 	if x != nil {
 		return x.Pool
+	}
+	return ""
+}
+
+func (x *TcpProxy) GetBackupPool() string {
+	if x != nil {
+		return x.BackupPool
 	}
 	return ""
 }
@@ -4432,11 +4698,25 @@ func (x *TcpProxy) GetProxyProtocolIn() TcpProxyProtocol {
 	return TcpProxyProtocol_TCP_PROXY_PROTOCOL_OFF
 }
 
-func (x *TcpProxy) GetProxyProtocolTrusted() []*TcpPrefix {
+func (x *TcpProxy) GetProxyProtocolOut() TcpProxyProtocol {
 	if x != nil {
-		return x.ProxyProtocolTrusted
+		return x.ProxyProtocolOut
 	}
-	return nil
+	return TcpProxyProtocol_TCP_PROXY_PROTOCOL_OFF
+}
+
+func (x *TcpProxy) GetConnectTimeout() uint32 {
+	if x != nil {
+		return x.ConnectTimeout
+	}
+	return 0
+}
+
+func (x *TcpProxy) GetRetries() uint32 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
 }
 
 // A service on an address and port, in all workers. Writing one that exists changes what differs: new connections have the new
@@ -4456,7 +4736,9 @@ type TcpListener struct {
 	// HTTP
 	Http *TcpHttp `protobuf:"bytes,6,opt,name=http,proto3" json:"http,omitempty"`
 	// PROXY
-	Proxy   *TcpProxy   `protobuf:"bytes,7,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	Proxy *TcpProxy `protobuf:"bytes,7,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	// CHARGEN
+	Chargen *TcpChargen `protobuf:"bytes,21,opt,name=chargen,proto3" json:"chargen,omitempty"`
 	Options *TcpOptions `protobuf:"bytes,8,opt,name=options,proto3" json:"options,omitempty"`
 	// Half-open connections per worker before SYN cookies are used; 0 means 1,024.
 	Backlog uint32 `protobuf:"varint,9,opt,name=backlog,proto3" json:"backlog,omitempty"`
@@ -4472,8 +4754,8 @@ type TcpListener struct {
 	Deny  []*TcpPrefix `protobuf:"bytes,15,rep,name=deny,proto3" json:"deny,omitempty"`
 	// SYNs that the prefixes do not let in are answered by a reset and not just dropped.
 	ResetDenied bool `protobuf:"varint,16,opt,name=reset_denied,json=resetDenied,proto3" json:"reset_denied,omitempty"`
-	// Milliseconds, 0: no limit. Without data in either direction; since the connection was accepted; from the first octet of a
-	// request's (or PROXY protocol's) head to its end (0 means 10,000 there).
+	// Milliseconds. Without data in either direction, 0: no limit (HTTP: 60,000); since the connection was accepted, 0: no limit;
+	// from the first octet of a request's head to its end, 0: 10,000, or for the PROXY protocol's header, 0: 3,000.
 	IdleTimeout   uint32 `protobuf:"varint,17,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
 	TotalTimeout  uint32 `protobuf:"varint,18,opt,name=total_timeout,json=totalTimeout,proto3" json:"total_timeout,omitempty"`
 	HeaderTimeout uint32 `protobuf:"varint,19,opt,name=header_timeout,json=headerTimeout,proto3" json:"header_timeout,omitempty"`
@@ -4485,7 +4767,7 @@ type TcpListener struct {
 
 func (x *TcpListener) Reset() {
 	*x = TcpListener{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[31]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4497,7 +4779,7 @@ func (x *TcpListener) String() string {
 func (*TcpListener) ProtoMessage() {}
 
 func (x *TcpListener) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[31]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4510,7 +4792,7 @@ func (x *TcpListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpListener.ProtoReflect.Descriptor instead.
 func (*TcpListener) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{31}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TcpListener) GetName() string {
@@ -4558,6 +4840,13 @@ func (x *TcpListener) GetHttp() *TcpHttp {
 func (x *TcpListener) GetProxy() *TcpProxy {
 	if x != nil {
 		return x.Proxy
+	}
+	return nil
+}
+
+func (x *TcpListener) GetChargen() *TcpChargen {
+	if x != nil {
+		return x.Chargen
 	}
 	return nil
 }
@@ -4664,7 +4953,7 @@ type TcpListenerKey struct {
 
 func (x *TcpListenerKey) Reset() {
 	*x = TcpListenerKey{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[32]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4676,7 +4965,7 @@ func (x *TcpListenerKey) String() string {
 func (*TcpListenerKey) ProtoMessage() {}
 
 func (x *TcpListenerKey) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[32]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4689,7 +4978,7 @@ func (x *TcpListenerKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpListenerKey.ProtoReflect.Descriptor instead.
 func (*TcpListenerKey) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{32}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TcpListenerKey) GetName() string {
@@ -4727,7 +5016,7 @@ type TcpBackend struct {
 
 func (x *TcpBackend) Reset() {
 	*x = TcpBackend{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[33]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +5028,7 @@ func (x *TcpBackend) String() string {
 func (*TcpBackend) ProtoMessage() {}
 
 func (x *TcpBackend) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[33]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +5041,7 @@ func (x *TcpBackend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpBackend.ProtoReflect.Descriptor instead.
 func (*TcpBackend) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{33}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TcpBackend) GetName() string {
@@ -4835,7 +5124,7 @@ type TcpHealthCheck struct {
 
 func (x *TcpHealthCheck) Reset() {
 	*x = TcpHealthCheck{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[34]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4847,7 +5136,7 @@ func (x *TcpHealthCheck) String() string {
 func (*TcpHealthCheck) ProtoMessage() {}
 
 func (x *TcpHealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[34]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4860,7 +5149,7 @@ func (x *TcpHealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpHealthCheck.ProtoReflect.Descriptor instead.
 func (*TcpHealthCheck) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{34}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TcpHealthCheck) GetKind() TcpHealthCheckKind {
@@ -4970,7 +5259,7 @@ type TcpPool struct {
 
 func (x *TcpPool) Reset() {
 	*x = TcpPool{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[35]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4982,7 +5271,7 @@ func (x *TcpPool) String() string {
 func (*TcpPool) ProtoMessage() {}
 
 func (x *TcpPool) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[35]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4995,7 +5284,7 @@ func (x *TcpPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpPool.ProtoReflect.Descriptor instead.
 func (*TcpPool) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{35}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TcpPool) GetName() string {
@@ -5113,7 +5402,7 @@ type TcpPoolKey struct {
 
 func (x *TcpPoolKey) Reset() {
 	*x = TcpPoolKey{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[36]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5125,7 +5414,7 @@ func (x *TcpPoolKey) String() string {
 func (*TcpPoolKey) ProtoMessage() {}
 
 func (x *TcpPoolKey) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[36]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5138,7 +5427,7 @@ func (x *TcpPoolKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpPoolKey.ProtoReflect.Descriptor instead.
 func (*TcpPoolKey) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{36}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TcpPoolKey) GetName() string {
@@ -5171,7 +5460,7 @@ type List struct {
 
 func (x *List) Reset() {
 	*x = List{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[37]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5183,7 +5472,7 @@ func (x *List) String() string {
 func (*List) ProtoMessage() {}
 
 func (x *List) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[37]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5196,7 +5485,7 @@ func (x *List) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use List.ProtoReflect.Descriptor instead.
 func (*List) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{37}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *List) GetTable() Table {
@@ -5273,14 +5562,19 @@ type TcpFilter struct {
 	// … to the backend of this name in `pool`.
 	Backend string `protobuf:"bytes,9,opt,name=backend,proto3" json:"backend,omitempty"`
 	// 4 or 6; 0: both.
-	Family        uint32 `protobuf:"varint,10,opt,name=family,proto3" json:"family,omitempty"`
+	Family uint32 `protobuf:"varint,10,opt,name=family,proto3" json:"family,omitempty"`
+	// Milliseconds: only as old, and as long without a segment.
+	MinAge  uint64 `protobuf:"varint,11,opt,name=min_age,json=minAge,proto3" json:"min_age,omitempty"`
+	MinIdle uint64 `protobuf:"varint,12,opt,name=min_idle,json=minIdle,proto3" json:"min_idle,omitempty"`
+	// Only those made from here.
+	Outgoing      bool `protobuf:"varint,13,opt,name=outgoing,proto3" json:"outgoing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TcpFilter) Reset() {
 	*x = TcpFilter{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[38]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5292,7 +5586,7 @@ func (x *TcpFilter) String() string {
 func (*TcpFilter) ProtoMessage() {}
 
 func (x *TcpFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[38]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5305,7 +5599,7 @@ func (x *TcpFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpFilter.ProtoReflect.Descriptor instead.
 func (*TcpFilter) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{38}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TcpFilter) GetVrf() string {
@@ -5378,6 +5672,27 @@ func (x *TcpFilter) GetFamily() uint32 {
 	return 0
 }
 
+func (x *TcpFilter) GetMinAge() uint64 {
+	if x != nil {
+		return x.MinAge
+	}
+	return 0
+}
+
+func (x *TcpFilter) GetMinIdle() uint64 {
+	if x != nil {
+		return x.MinIdle
+	}
+	return 0
+}
+
+func (x *TcpFilter) GetOutgoing() bool {
+	if x != nil {
+		return x.Outgoing
+	}
+	return false
+}
+
 type ListResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty when this was the last page.
@@ -5405,7 +5720,7 @@ type ListResult struct {
 
 func (x *ListResult) Reset() {
 	*x = ListResult{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[39]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5417,7 +5732,7 @@ func (x *ListResult) String() string {
 func (*ListResult) ProtoMessage() {}
 
 func (x *ListResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[39]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5430,7 +5745,7 @@ func (x *ListResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResult.ProtoReflect.Descriptor instead.
 func (*ListResult) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{39}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListResult) GetNextCursor() []byte {
@@ -5577,7 +5892,7 @@ type VrfState struct {
 
 func (x *VrfState) Reset() {
 	*x = VrfState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[40]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5589,7 +5904,7 @@ func (x *VrfState) String() string {
 func (*VrfState) ProtoMessage() {}
 
 func (x *VrfState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[40]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5602,7 +5917,7 @@ func (x *VrfState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VrfState.ProtoReflect.Descriptor instead.
 func (*VrfState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{40}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *VrfState) GetName() string {
@@ -5702,7 +6017,7 @@ type InterfaceState struct {
 
 func (x *InterfaceState) Reset() {
 	*x = InterfaceState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[41]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5714,7 +6029,7 @@ func (x *InterfaceState) String() string {
 func (*InterfaceState) ProtoMessage() {}
 
 func (x *InterfaceState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[41]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5727,7 +6042,7 @@ func (x *InterfaceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterfaceState.ProtoReflect.Descriptor instead.
 func (*InterfaceState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{41}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *InterfaceState) GetConfig() *Interface {
@@ -5860,7 +6175,7 @@ type InterfaceCounters struct {
 
 func (x *InterfaceCounters) Reset() {
 	*x = InterfaceCounters{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[42]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5872,7 +6187,7 @@ func (x *InterfaceCounters) String() string {
 func (*InterfaceCounters) ProtoMessage() {}
 
 func (x *InterfaceCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[42]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5885,7 +6200,7 @@ func (x *InterfaceCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterfaceCounters.ProtoReflect.Descriptor instead.
 func (*InterfaceCounters) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{42}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *InterfaceCounters) GetRxPackets() uint64 {
@@ -5997,7 +6312,7 @@ type AddressState struct {
 
 func (x *AddressState) Reset() {
 	*x = AddressState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[43]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6009,7 +6324,7 @@ func (x *AddressState) String() string {
 func (*AddressState) ProtoMessage() {}
 
 func (x *AddressState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[43]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6022,7 +6337,7 @@ func (x *AddressState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressState.ProtoReflect.Descriptor instead.
 func (*AddressState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{43}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AddressState) GetInterface() string {
@@ -6101,7 +6416,7 @@ type NeighborState struct {
 
 func (x *NeighborState) Reset() {
 	*x = NeighborState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[44]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6113,7 +6428,7 @@ func (x *NeighborState) String() string {
 func (*NeighborState) ProtoMessage() {}
 
 func (x *NeighborState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[44]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6126,7 +6441,7 @@ func (x *NeighborState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborState.ProtoReflect.Descriptor instead.
 func (*NeighborState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{44}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *NeighborState) GetInterface() string {
@@ -6216,7 +6531,7 @@ type NextHopState struct {
 
 func (x *NextHopState) Reset() {
 	*x = NextHopState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[45]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6228,7 +6543,7 @@ func (x *NextHopState) String() string {
 func (*NextHopState) ProtoMessage() {}
 
 func (x *NextHopState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[45]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6241,7 +6556,7 @@ func (x *NextHopState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHopState.ProtoReflect.Descriptor instead.
 func (*NextHopState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{45}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *NextHopState) GetConfig() *NextHop {
@@ -6307,7 +6622,7 @@ type GroupState struct {
 
 func (x *GroupState) Reset() {
 	*x = GroupState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[46]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6319,7 +6634,7 @@ func (x *GroupState) String() string {
 func (*GroupState) ProtoMessage() {}
 
 func (x *GroupState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[46]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6332,7 +6647,7 @@ func (x *GroupState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupState.ProtoReflect.Descriptor instead.
 func (*GroupState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{46}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GroupState) GetConfig() *Group {
@@ -6387,7 +6702,7 @@ type RouteState struct {
 
 func (x *RouteState) Reset() {
 	*x = RouteState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[47]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6399,7 +6714,7 @@ func (x *RouteState) String() string {
 func (*RouteState) ProtoMessage() {}
 
 func (x *RouteState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[47]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6412,7 +6727,7 @@ func (x *RouteState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteState.ProtoReflect.Descriptor instead.
 func (*RouteState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{47}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RouteState) GetPrefix() []byte {
@@ -6489,7 +6804,7 @@ type WorkerState struct {
 
 func (x *WorkerState) Reset() {
 	*x = WorkerState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[48]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6501,7 +6816,7 @@ func (x *WorkerState) String() string {
 func (*WorkerState) ProtoMessage() {}
 
 func (x *WorkerState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[48]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6514,7 +6829,7 @@ func (x *WorkerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerState.ProtoReflect.Descriptor instead.
 func (*WorkerState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{48}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WorkerState) GetId() uint32 {
@@ -6624,7 +6939,7 @@ type NodeState struct {
 
 func (x *NodeState) Reset() {
 	*x = NodeState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[49]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6636,7 +6951,7 @@ func (x *NodeState) String() string {
 func (*NodeState) ProtoMessage() {}
 
 func (x *NodeState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[49]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6649,7 +6964,7 @@ func (x *NodeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeState.ProtoReflect.Descriptor instead.
 func (*NodeState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{49}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *NodeState) GetName() string {
@@ -6713,7 +7028,7 @@ type DropState struct {
 
 func (x *DropState) Reset() {
 	*x = DropState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[50]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6725,7 +7040,7 @@ func (x *DropState) String() string {
 func (*DropState) ProtoMessage() {}
 
 func (x *DropState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[50]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6738,7 +7053,7 @@ func (x *DropState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropState.ProtoReflect.Descriptor instead.
 func (*DropState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{50}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DropState) GetReason() string {
@@ -6776,7 +7091,7 @@ type TcpCounter struct {
 
 func (x *TcpCounter) Reset() {
 	*x = TcpCounter{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[51]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6788,7 +7103,7 @@ func (x *TcpCounter) String() string {
 func (*TcpCounter) ProtoMessage() {}
 
 func (x *TcpCounter) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[51]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6801,7 +7116,7 @@ func (x *TcpCounter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpCounter.ProtoReflect.Descriptor instead.
 func (*TcpCounter) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{51}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TcpCounter) GetName() string {
@@ -6868,7 +7183,7 @@ type TcpListenerState struct {
 
 func (x *TcpListenerState) Reset() {
 	*x = TcpListenerState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[52]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6880,7 +7195,7 @@ func (x *TcpListenerState) String() string {
 func (*TcpListenerState) ProtoMessage() {}
 
 func (x *TcpListenerState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[52]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6893,7 +7208,7 @@ func (x *TcpListenerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpListenerState.ProtoReflect.Descriptor instead.
 func (*TcpListenerState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{52}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TcpListenerState) GetConfig() *TcpListener {
@@ -7083,7 +7398,7 @@ type TcpPoolState struct {
 
 func (x *TcpPoolState) Reset() {
 	*x = TcpPoolState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[53]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7095,7 +7410,7 @@ func (x *TcpPoolState) String() string {
 func (*TcpPoolState) ProtoMessage() {}
 
 func (x *TcpPoolState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[53]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7108,7 +7423,7 @@ func (x *TcpPoolState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpPoolState.ProtoReflect.Descriptor instead.
 func (*TcpPoolState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{53}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TcpPoolState) GetConfig() *TcpPool {
@@ -7231,7 +7546,7 @@ type TcpBackendState struct {
 
 func (x *TcpBackendState) Reset() {
 	*x = TcpBackendState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[54]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7243,7 +7558,7 @@ func (x *TcpBackendState) String() string {
 func (*TcpBackendState) ProtoMessage() {}
 
 func (x *TcpBackendState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[54]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7256,7 +7571,7 @@ func (x *TcpBackendState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpBackendState.ProtoReflect.Descriptor instead.
 func (*TcpBackendState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{54}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TcpBackendState) GetPool() string {
@@ -7439,7 +7754,7 @@ type TcpConnection struct {
 
 func (x *TcpConnection) Reset() {
 	*x = TcpConnection{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[55]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7451,7 +7766,7 @@ func (x *TcpConnection) String() string {
 func (*TcpConnection) ProtoMessage() {}
 
 func (x *TcpConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[55]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7464,7 +7779,7 @@ func (x *TcpConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpConnection.ProtoReflect.Descriptor instead.
 func (*TcpConnection) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{55}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TcpConnection) GetWorker() uint32 {
@@ -7882,7 +8197,7 @@ type TcpWorkerState struct {
 
 func (x *TcpWorkerState) Reset() {
 	*x = TcpWorkerState{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[56]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7894,7 +8209,7 @@ func (x *TcpWorkerState) String() string {
 func (*TcpWorkerState) ProtoMessage() {}
 
 func (x *TcpWorkerState) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[56]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7907,7 +8222,7 @@ func (x *TcpWorkerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpWorkerState.ProtoReflect.Descriptor instead.
 func (*TcpWorkerState) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{56}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TcpWorkerState) GetWorker() uint32 {
@@ -7998,7 +8313,7 @@ type XStat struct {
 
 func (x *XStat) Reset() {
 	*x = XStat{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[57]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8010,7 +8325,7 @@ func (x *XStat) String() string {
 func (*XStat) ProtoMessage() {}
 
 func (x *XStat) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[57]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8023,7 +8338,7 @@ func (x *XStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XStat.ProtoReflect.Descriptor instead.
 func (*XStat) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{57}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *XStat) GetInterface() string {
@@ -8055,7 +8370,7 @@ type GetInfo struct {
 
 func (x *GetInfo) Reset() {
 	*x = GetInfo{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[58]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8067,7 +8382,7 @@ func (x *GetInfo) String() string {
 func (*GetInfo) ProtoMessage() {}
 
 func (x *GetInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[58]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8080,7 +8395,7 @@ func (x *GetInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInfo.ProtoReflect.Descriptor instead.
 func (*GetInfo) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{58}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{61}
 }
 
 type Info struct {
@@ -8110,7 +8425,7 @@ type Info struct {
 
 func (x *Info) Reset() {
 	*x = Info{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[59]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8122,7 +8437,7 @@ func (x *Info) String() string {
 func (*Info) ProtoMessage() {}
 
 func (x *Info) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[59]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8135,7 +8450,7 @@ func (x *Info) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Info.ProtoReflect.Descriptor instead.
 func (*Info) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{59}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Info) GetVersion() string {
@@ -8281,7 +8596,7 @@ type OwnerEpoch struct {
 
 func (x *OwnerEpoch) Reset() {
 	*x = OwnerEpoch{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[60]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8293,7 +8608,7 @@ func (x *OwnerEpoch) String() string {
 func (*OwnerEpoch) ProtoMessage() {}
 
 func (x *OwnerEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[60]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8306,7 +8621,7 @@ func (x *OwnerEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnerEpoch.ProtoReflect.Descriptor instead.
 func (*OwnerEpoch) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{60}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *OwnerEpoch) GetOwner() string {
@@ -8332,7 +8647,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[61]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8344,7 +8659,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[61]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8357,7 +8672,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{61}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{64}
 }
 
 type Event struct {
@@ -8385,7 +8700,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[62]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8397,7 +8712,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[62]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8410,7 +8725,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{62}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Event) GetTime() uint64 {
@@ -8631,7 +8946,7 @@ type TcpHealthEvent struct {
 
 func (x *TcpHealthEvent) Reset() {
 	*x = TcpHealthEvent{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[63]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8643,7 +8958,7 @@ func (x *TcpHealthEvent) String() string {
 func (*TcpHealthEvent) ProtoMessage() {}
 
 func (x *TcpHealthEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[63]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8656,7 +8971,7 @@ func (x *TcpHealthEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpHealthEvent.ProtoReflect.Descriptor instead.
 func (*TcpHealthEvent) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{63}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TcpHealthEvent) GetPool() string {
@@ -8713,7 +9028,7 @@ type LinkEvent struct {
 
 func (x *LinkEvent) Reset() {
 	*x = LinkEvent{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[64]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8725,7 +9040,7 @@ func (x *LinkEvent) String() string {
 func (*LinkEvent) ProtoMessage() {}
 
 func (x *LinkEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[64]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8738,7 +9053,7 @@ func (x *LinkEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkEvent.ProtoReflect.Descriptor instead.
 func (*LinkEvent) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{64}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *LinkEvent) GetInterface() string {
@@ -8780,7 +9095,7 @@ type NextHopEvent struct {
 
 func (x *NextHopEvent) Reset() {
 	*x = NextHopEvent{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[65]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8792,7 +9107,7 @@ func (x *NextHopEvent) String() string {
 func (*NextHopEvent) ProtoMessage() {}
 
 func (x *NextHopEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[65]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8805,7 +9120,7 @@ func (x *NextHopEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHopEvent.ProtoReflect.Descriptor instead.
 func (*NextHopEvent) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{65}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *NextHopEvent) GetId() uint64 {
@@ -8840,7 +9155,7 @@ type TableFullEvent struct {
 
 func (x *TableFullEvent) Reset() {
 	*x = TableFullEvent{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[66]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8852,7 +9167,7 @@ func (x *TableFullEvent) String() string {
 func (*TableFullEvent) ProtoMessage() {}
 
 func (x *TableFullEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[66]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8865,7 +9180,7 @@ func (x *TableFullEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableFullEvent.ProtoReflect.Descriptor instead.
 func (*TableFullEvent) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{66}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TableFullEvent) GetTable() string {
@@ -8898,7 +9213,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[67]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8910,7 +9225,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[67]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8923,7 +9238,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{67}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Overflow) GetDropped() uint64 {
@@ -8950,7 +9265,7 @@ type Trace struct {
 
 func (x *Trace) Reset() {
 	*x = Trace{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[68]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8962,7 +9277,7 @@ func (x *Trace) String() string {
 func (*Trace) ProtoMessage() {}
 
 func (x *Trace) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[68]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8975,7 +9290,7 @@ func (x *Trace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trace.ProtoReflect.Descriptor instead.
 func (*Trace) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{68}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Trace) GetCount() uint32 {
@@ -9027,7 +9342,7 @@ type TraceRecord struct {
 
 func (x *TraceRecord) Reset() {
 	*x = TraceRecord{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[69]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9039,7 +9354,7 @@ func (x *TraceRecord) String() string {
 func (*TraceRecord) ProtoMessage() {}
 
 func (x *TraceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[69]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9052,7 +9367,7 @@ func (x *TraceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRecord.ProtoReflect.Descriptor instead.
 func (*TraceRecord) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{69}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *TraceRecord) GetSequence() uint32 {
@@ -9130,7 +9445,7 @@ type TraceStep struct {
 
 func (x *TraceStep) Reset() {
 	*x = TraceStep{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[70]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9142,7 +9457,7 @@ func (x *TraceStep) String() string {
 func (*TraceStep) ProtoMessage() {}
 
 func (x *TraceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[70]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9155,7 +9470,7 @@ func (x *TraceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
 func (*TraceStep) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{70}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *TraceStep) GetNode() string {
@@ -9197,7 +9512,7 @@ type Capture struct {
 
 func (x *Capture) Reset() {
 	*x = Capture{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[71]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9209,7 +9524,7 @@ func (x *Capture) String() string {
 func (*Capture) ProtoMessage() {}
 
 func (x *Capture) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[71]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9222,7 +9537,7 @@ func (x *Capture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capture.ProtoReflect.Descriptor instead.
 func (*Capture) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{71}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Capture) GetInterface() string {
@@ -9271,7 +9586,7 @@ type CapturedPackets struct {
 
 func (x *CapturedPackets) Reset() {
 	*x = CapturedPackets{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[72]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9283,7 +9598,7 @@ func (x *CapturedPackets) String() string {
 func (*CapturedPackets) ProtoMessage() {}
 
 func (x *CapturedPackets) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[72]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9296,7 +9611,7 @@ func (x *CapturedPackets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapturedPackets.ProtoReflect.Descriptor instead.
 func (*CapturedPackets) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{72}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *CapturedPackets) GetPackets() []*CapturedPacket {
@@ -9326,7 +9641,7 @@ type CapturedPacket struct {
 
 func (x *CapturedPacket) Reset() {
 	*x = CapturedPacket{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[73]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9338,7 +9653,7 @@ func (x *CapturedPacket) String() string {
 func (*CapturedPacket) ProtoMessage() {}
 
 func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[73]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9351,7 +9666,7 @@ func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapturedPacket.ProtoReflect.Descriptor instead.
 func (*CapturedPacket) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{73}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CapturedPacket) GetTime() uint64 {
@@ -9398,7 +9713,7 @@ type StreamEnd struct {
 
 func (x *StreamEnd) Reset() {
 	*x = StreamEnd{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[74]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9410,7 +9725,7 @@ func (x *StreamEnd) String() string {
 func (*StreamEnd) ProtoMessage() {}
 
 func (x *StreamEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[74]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9423,7 +9738,7 @@ func (x *StreamEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnd.ProtoReflect.Descriptor instead.
 func (*StreamEnd) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{74}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *StreamEnd) GetReason() string {
@@ -9443,7 +9758,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[75]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9455,7 +9770,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[75]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9468,7 +9783,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{75}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Cancel) GetRequestId() uint64 {
@@ -9505,7 +9820,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[76]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9517,7 +9832,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[76]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9530,7 +9845,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{76}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Ping) GetVrf() string {
@@ -9627,7 +9942,7 @@ type PingResult struct {
 
 func (x *PingResult) Reset() {
 	*x = PingResult{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[77]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9639,7 +9954,7 @@ func (x *PingResult) String() string {
 func (*PingResult) ProtoMessage() {}
 
 func (x *PingResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[77]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9652,7 +9967,7 @@ func (x *PingResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResult.ProtoReflect.Descriptor instead.
 func (*PingResult) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{77}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *PingResult) GetOutcome() PingOutcome {
@@ -9727,7 +10042,7 @@ type Lookup struct {
 
 func (x *Lookup) Reset() {
 	*x = Lookup{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[78]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9739,7 +10054,7 @@ func (x *Lookup) String() string {
 func (*Lookup) ProtoMessage() {}
 
 func (x *Lookup) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[78]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9752,7 +10067,7 @@ func (x *Lookup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lookup.ProtoReflect.Descriptor instead.
 func (*Lookup) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{78}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Lookup) GetVrf() string {
@@ -9814,7 +10129,7 @@ type LookupResult struct {
 
 func (x *LookupResult) Reset() {
 	*x = LookupResult{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[79]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9826,7 +10141,7 @@ func (x *LookupResult) String() string {
 func (*LookupResult) ProtoMessage() {}
 
 func (x *LookupResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[79]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9839,7 +10154,7 @@ func (x *LookupResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResult.ProtoReflect.Descriptor instead.
 func (*LookupResult) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{79}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *LookupResult) GetFound() bool {
@@ -9911,7 +10226,7 @@ type NeighborFlush struct {
 
 func (x *NeighborFlush) Reset() {
 	*x = NeighborFlush{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[80]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9923,7 +10238,7 @@ func (x *NeighborFlush) String() string {
 func (*NeighborFlush) ProtoMessage() {}
 
 func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[80]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9936,7 +10251,7 @@ func (x *NeighborFlush) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFlush.ProtoReflect.Descriptor instead.
 func (*NeighborFlush) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{80}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *NeighborFlush) GetInterface() string {
@@ -9963,7 +10278,7 @@ type ClearCounters struct {
 
 func (x *ClearCounters) Reset() {
 	*x = ClearCounters{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[81]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9975,7 +10290,7 @@ func (x *ClearCounters) String() string {
 func (*ClearCounters) ProtoMessage() {}
 
 func (x *ClearCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[81]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9988,7 +10303,7 @@ func (x *ClearCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCounters.ProtoReflect.Descriptor instead.
 func (*ClearCounters) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{81}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ClearCounters) GetInterface() string {
@@ -9999,7 +10314,7 @@ func (x *ClearCounters) GetInterface() string {
 }
 
 // Ends connections at once, with a reset to both sides. One is named by both prefixes in full length and both ports. Done tells how
-// many; a connection of TIME-WAIT is forgotten.
+// many. TIME-WAIT is left alone.
 type TcpKill struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A filter that matches all connections is refused unless `all` is set.
@@ -10011,7 +10326,7 @@ type TcpKill struct {
 
 func (x *TcpKill) Reset() {
 	*x = TcpKill{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[82]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10023,7 +10338,7 @@ func (x *TcpKill) String() string {
 func (*TcpKill) ProtoMessage() {}
 
 func (x *TcpKill) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[82]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10036,7 +10351,7 @@ func (x *TcpKill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TcpKill.ProtoReflect.Descriptor instead.
 func (*TcpKill) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{82}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *TcpKill) GetFilter() *TcpFilter {
@@ -10062,7 +10377,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[83]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10074,7 +10389,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_dataplane_v1_dataplane_proto_msgTypes[83]
+	mi := &file_dataplane_v1_dataplane_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10087,7 +10402,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{83}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Done) GetCount() uint64 {
@@ -10326,18 +10641,35 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"prefix_len\x18\x02 \x01(\rR\tprefixLen\"9\n" +
 	"\rTcpHttpHeader\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xe8\x01\n" +
-	"\aTcpHttp\x12\x16\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x9a\x01\n" +
+	"\x0fTcpHttpResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x12>\n" +
 	"\aheaders\x18\x02 \x03(\v2$.millrace.dataplane.v1.TcpHttpHeaderR\aheaders\x12\x12\n" +
-	"\x04body\x18\x03 \x01(\fR\x04body\x12!\n" +
-	"\fmax_requests\x18\x04 \x01(\rR\vmaxRequests\x12(\n" +
-	"\x10max_header_bytes\x18\x05 \x01(\rR\x0emaxHeaderBytes\x12$\n" +
-	"\x0emax_body_bytes\x18\x06 \x01(\x04R\fmaxBodyBytes\"\xcb\x01\n" +
+	"\x04body\x18\x03 \x01(\fR\x04body\x12\x1b\n" +
+	"\tbody_file\x18\x04 \x01(\tR\bbodyFile\"~\n" +
+	"\fTcpHttpRoute\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\bR\x06prefix\x12B\n" +
+	"\bresponse\x18\x03 \x01(\v2&.millrace.dataplane.v1.TcpHttpResponseR\bresponse\"\xc3\x02\n" +
+	"\aTcpHttp\x12B\n" +
+	"\bresponse\x18\x01 \x01(\v2&.millrace.dataplane.v1.TcpHttpResponseR\bresponse\x12;\n" +
+	"\x06routes\x18\x02 \x03(\v2#.millrace.dataplane.v1.TcpHttpRouteR\x06routes\x12>\n" +
+	"\amethods\x18\x03 \x03(\x0e2$.millrace.dataplane.v1.TcpHttpMethodR\amethods\x12\x16\n" +
+	"\x06server\x18\x04 \x01(\tR\x06server\x12!\n" +
+	"\fbody_timeout\x18\x05 \x01(\rR\vbodyTimeout\x12\x19\n" +
+	"\bmax_body\x18\x06 \x01(\x04R\amaxBody\x12!\n" +
+	"\fmax_requests\x18\a \x01(\rR\vmaxRequests\"\"\n" +
+	"\n" +
+	"TcpChargen\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x04R\x05limit\"\xae\x02\n" +
 	"\bTcpProxy\x12\x12\n" +
-	"\x04pool\x18\x01 \x01(\tR\x04pool\x12S\n" +
-	"\x11proxy_protocol_in\x18\x02 \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\x0fproxyProtocolIn\x12V\n" +
-	"\x16proxy_protocol_trusted\x18\x03 \x03(\v2 .millrace.dataplane.v1.TcpPrefixR\x14proxyProtocolTrusted\"\x82\x06\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1f\n" +
+	"\vbackup_pool\x18\x02 \x01(\tR\n" +
+	"backupPool\x12S\n" +
+	"\x11proxy_protocol_in\x18\x03 \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\x0fproxyProtocolIn\x12U\n" +
+	"\x12proxy_protocol_out\x18\x04 \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\x10proxyProtocolOut\x12'\n" +
+	"\x0fconnect_timeout\x18\x05 \x01(\rR\x0econnectTimeout\x12\x18\n" +
+	"\aretries\x18\x06 \x01(\rR\aretries\"\xbf\x06\n" +
 	"\vTcpListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03vrf\x18\x02 \x01(\tR\x03vrf\x12\x18\n" +
@@ -10346,6 +10678,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\aservice\x18\x05 \x01(\x0e2%.millrace.dataplane.v1.TcpServiceKindR\aservice\x122\n" +
 	"\x04http\x18\x06 \x01(\v2\x1e.millrace.dataplane.v1.TcpHttpR\x04http\x125\n" +
 	"\x05proxy\x18\a \x01(\v2\x1f.millrace.dataplane.v1.TcpProxyR\x05proxy\x12;\n" +
+	"\achargen\x18\x15 \x01(\v2!.millrace.dataplane.v1.TcpChargenR\achargen\x12;\n" +
 	"\aoptions\x18\b \x01(\v2!.millrace.dataplane.v1.TcpOptionsR\aoptions\x12\x18\n" +
 	"\abacklog\x18\t \x01(\rR\abacklog\x12'\n" +
 	"\x0fmax_connections\x18\n" +
@@ -10418,7 +10751,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x04ipv6\x18\x05 \x01(\bR\x04ipv6\x12\x1c\n" +
 	"\tinterface\x18\x06 \x01(\tR\tinterface\x12\x12\n" +
 	"\x04name\x18\a \x01(\tR\x04name\x122\n" +
-	"\x03tcp\x18\b \x01(\v2 .millrace.dataplane.v1.TcpFilterR\x03tcp\"\xea\x02\n" +
+	"\x03tcp\x18\b \x01(\v2 .millrace.dataplane.v1.TcpFilterR\x03tcp\"\xba\x03\n" +
 	"\tTcpFilter\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x126\n" +
 	"\x05local\x18\x02 \x01(\v2 .millrace.dataplane.v1.TcpPrefixR\x05local\x128\n" +
@@ -10432,7 +10765,10 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x04pool\x18\b \x01(\tR\x04pool\x12\x18\n" +
 	"\abackend\x18\t \x01(\tR\abackend\x12\x16\n" +
 	"\x06family\x18\n" +
-	" \x01(\rR\x06family\"\x84\t\n" +
+	" \x01(\rR\x06family\x12\x17\n" +
+	"\amin_age\x18\v \x01(\x04R\x06minAge\x12\x19\n" +
+	"\bmin_idle\x18\f \x01(\x04R\aminIdle\x12\x1a\n" +
+	"\boutgoing\x18\r \x01(\bR\boutgoing\"\x84\t\n" +
 	"\n" +
 	"ListResult\x12\x1f\n" +
 	"\vnext_cursor\x18\x01 \x01(\fR\n" +
@@ -10963,7 +11299,16 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x18TCP_SERVICE_KIND_DISCARD\x10\x02\x12\x1c\n" +
 	"\x18TCP_SERVICE_KIND_CHARGEN\x10\x03\x12\x19\n" +
 	"\x15TCP_SERVICE_KIND_HTTP\x10\x04\x12\x1a\n" +
-	"\x16TCP_SERVICE_KIND_PROXY\x10\x05*\x80\x01\n" +
+	"\x16TCP_SERVICE_KIND_PROXY\x10\x05*\xea\x01\n" +
+	"\rTcpHttpMethod\x12\x1f\n" +
+	"\x1bTCP_HTTP_METHOD_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13TCP_HTTP_METHOD_GET\x10\x01\x12\x18\n" +
+	"\x14TCP_HTTP_METHOD_HEAD\x10\x02\x12\x18\n" +
+	"\x14TCP_HTTP_METHOD_POST\x10\x03\x12\x17\n" +
+	"\x13TCP_HTTP_METHOD_PUT\x10\x04\x12\x1a\n" +
+	"\x16TCP_HTTP_METHOD_DELETE\x10\x05\x12\x1b\n" +
+	"\x17TCP_HTTP_METHOD_OPTIONS\x10\x06\x12\x19\n" +
+	"\x15TCP_HTTP_METHOD_PATCH\x10\a*\x80\x01\n" +
 	"\x10TcpProxyProtocol\x12\x1a\n" +
 	"\x16TCP_PROXY_PROTOCOL_OFF\x10\x00\x12\x19\n" +
 	"\x15TCP_PROXY_PROTOCOL_V1\x10\x01\x12\x19\n" +
@@ -11085,8 +11430,8 @@ func file_dataplane_v1_dataplane_proto_rawDescGZIP() []byte {
 	return file_dataplane_v1_dataplane_proto_rawDescData
 }
 
-var file_dataplane_v1_dataplane_proto_enumTypes = make([]protoimpl.EnumInfo, 23)
-var file_dataplane_v1_dataplane_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
+var file_dataplane_v1_dataplane_proto_enumTypes = make([]protoimpl.EnumInfo, 24)
+var file_dataplane_v1_dataplane_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_dataplane_v1_dataplane_proto_goTypes = []any{
 	(Code)(0),                   // 0: millrace.dataplane.v1.Code
 	(InterfaceKind)(0),          // 1: millrace.dataplane.v1.InterfaceKind
@@ -11095,245 +11440,254 @@ var file_dataplane_v1_dataplane_proto_goTypes = []any{
 	(NextHopKind)(0),            // 4: millrace.dataplane.v1.NextHopKind
 	(TcpCongestionControl)(0),   // 5: millrace.dataplane.v1.TcpCongestionControl
 	(TcpServiceKind)(0),         // 6: millrace.dataplane.v1.TcpServiceKind
-	(TcpProxyProtocol)(0),       // 7: millrace.dataplane.v1.TcpProxyProtocol
-	(TcpBackendAdmin)(0),        // 8: millrace.dataplane.v1.TcpBackendAdmin
-	(TcpAlgorithm)(0),           // 9: millrace.dataplane.v1.TcpAlgorithm
-	(TcpHashKey)(0),             // 10: millrace.dataplane.v1.TcpHashKey
-	(TcpHealthCheckKind)(0),     // 11: millrace.dataplane.v1.TcpHealthCheckKind
-	(TcpSourceMode)(0),          // 12: millrace.dataplane.v1.TcpSourceMode
-	(Table)(0),                  // 13: millrace.dataplane.v1.Table
-	(OperStatus)(0),             // 14: millrace.dataplane.v1.OperStatus
-	(DadState)(0),               // 15: millrace.dataplane.v1.DadState
-	(NeighborNud)(0),            // 16: millrace.dataplane.v1.NeighborNud
-	(RouteOrigin)(0),            // 17: millrace.dataplane.v1.RouteOrigin
-	(TcpHealth)(0),              // 18: millrace.dataplane.v1.TcpHealth
-	(TcpState)(0),               // 19: millrace.dataplane.v1.TcpState
-	(TcpCaState)(0),             // 20: millrace.dataplane.v1.TcpCaState
-	(CaptureDirection)(0),       // 21: millrace.dataplane.v1.CaptureDirection
-	(PingOutcome)(0),            // 22: millrace.dataplane.v1.PingOutcome
-	(*Request)(nil),             // 23: millrace.dataplane.v1.Request
-	(*Response)(nil),            // 24: millrace.dataplane.v1.Response
-	(*Error)(nil),               // 25: millrace.dataplane.v1.Error
-	(*Hello)(nil),               // 26: millrace.dataplane.v1.Hello
-	(*HelloResult)(nil),         // 27: millrace.dataplane.v1.HelloResult
-	(*Batch)(nil),               // 28: millrace.dataplane.v1.Batch
-	(*Op)(nil),                  // 29: millrace.dataplane.v1.Op
-	(*BatchResult)(nil),         // 30: millrace.dataplane.v1.BatchResult
-	(*OpError)(nil),             // 31: millrace.dataplane.v1.OpError
-	(*Sweep)(nil),               // 32: millrace.dataplane.v1.Sweep
-	(*SweepResult)(nil),         // 33: millrace.dataplane.v1.SweepResult
-	(*Vrf)(nil),                 // 34: millrace.dataplane.v1.Vrf
-	(*VrfKey)(nil),              // 35: millrace.dataplane.v1.VrfKey
-	(*Interface)(nil),           // 36: millrace.dataplane.v1.Interface
-	(*InterfaceKey)(nil),        // 37: millrace.dataplane.v1.InterfaceKey
-	(*Address)(nil),             // 38: millrace.dataplane.v1.Address
-	(*AddressKey)(nil),          // 39: millrace.dataplane.v1.AddressKey
-	(*Neighbor)(nil),            // 40: millrace.dataplane.v1.Neighbor
-	(*NeighborKey)(nil),         // 41: millrace.dataplane.v1.NeighborKey
-	(*NextHop)(nil),             // 42: millrace.dataplane.v1.NextHop
-	(*Group)(nil),               // 43: millrace.dataplane.v1.Group
-	(*Member)(nil),              // 44: millrace.dataplane.v1.Member
-	(*Route)(nil),               // 45: millrace.dataplane.v1.Route
-	(*RouteKey)(nil),            // 46: millrace.dataplane.v1.RouteKey
-	(*RouterAdvertisement)(nil), // 47: millrace.dataplane.v1.RouterAdvertisement
-	(*Settings)(nil),            // 48: millrace.dataplane.v1.Settings
-	(*TcpOptions)(nil),          // 49: millrace.dataplane.v1.TcpOptions
-	(*TcpPrefix)(nil),           // 50: millrace.dataplane.v1.TcpPrefix
-	(*TcpHttpHeader)(nil),       // 51: millrace.dataplane.v1.TcpHttpHeader
-	(*TcpHttp)(nil),             // 52: millrace.dataplane.v1.TcpHttp
-	(*TcpProxy)(nil),            // 53: millrace.dataplane.v1.TcpProxy
-	(*TcpListener)(nil),         // 54: millrace.dataplane.v1.TcpListener
-	(*TcpListenerKey)(nil),      // 55: millrace.dataplane.v1.TcpListenerKey
-	(*TcpBackend)(nil),          // 56: millrace.dataplane.v1.TcpBackend
-	(*TcpHealthCheck)(nil),      // 57: millrace.dataplane.v1.TcpHealthCheck
-	(*TcpPool)(nil),             // 58: millrace.dataplane.v1.TcpPool
-	(*TcpPoolKey)(nil),          // 59: millrace.dataplane.v1.TcpPoolKey
-	(*List)(nil),                // 60: millrace.dataplane.v1.List
-	(*TcpFilter)(nil),           // 61: millrace.dataplane.v1.TcpFilter
-	(*ListResult)(nil),          // 62: millrace.dataplane.v1.ListResult
-	(*VrfState)(nil),            // 63: millrace.dataplane.v1.VrfState
-	(*InterfaceState)(nil),      // 64: millrace.dataplane.v1.InterfaceState
-	(*InterfaceCounters)(nil),   // 65: millrace.dataplane.v1.InterfaceCounters
-	(*AddressState)(nil),        // 66: millrace.dataplane.v1.AddressState
-	(*NeighborState)(nil),       // 67: millrace.dataplane.v1.NeighborState
-	(*NextHopState)(nil),        // 68: millrace.dataplane.v1.NextHopState
-	(*GroupState)(nil),          // 69: millrace.dataplane.v1.GroupState
-	(*RouteState)(nil),          // 70: millrace.dataplane.v1.RouteState
-	(*WorkerState)(nil),         // 71: millrace.dataplane.v1.WorkerState
-	(*NodeState)(nil),           // 72: millrace.dataplane.v1.NodeState
-	(*DropState)(nil),           // 73: millrace.dataplane.v1.DropState
-	(*TcpCounter)(nil),          // 74: millrace.dataplane.v1.TcpCounter
-	(*TcpListenerState)(nil),    // 75: millrace.dataplane.v1.TcpListenerState
-	(*TcpPoolState)(nil),        // 76: millrace.dataplane.v1.TcpPoolState
-	(*TcpBackendState)(nil),     // 77: millrace.dataplane.v1.TcpBackendState
-	(*TcpConnection)(nil),       // 78: millrace.dataplane.v1.TcpConnection
-	(*TcpWorkerState)(nil),      // 79: millrace.dataplane.v1.TcpWorkerState
-	(*XStat)(nil),               // 80: millrace.dataplane.v1.XStat
-	(*GetInfo)(nil),             // 81: millrace.dataplane.v1.GetInfo
-	(*Info)(nil),                // 82: millrace.dataplane.v1.Info
-	(*OwnerEpoch)(nil),          // 83: millrace.dataplane.v1.OwnerEpoch
-	(*Subscribe)(nil),           // 84: millrace.dataplane.v1.Subscribe
-	(*Event)(nil),               // 85: millrace.dataplane.v1.Event
-	(*TcpHealthEvent)(nil),      // 86: millrace.dataplane.v1.TcpHealthEvent
-	(*LinkEvent)(nil),           // 87: millrace.dataplane.v1.LinkEvent
-	(*NextHopEvent)(nil),        // 88: millrace.dataplane.v1.NextHopEvent
-	(*TableFullEvent)(nil),      // 89: millrace.dataplane.v1.TableFullEvent
-	(*Overflow)(nil),            // 90: millrace.dataplane.v1.Overflow
-	(*Trace)(nil),               // 91: millrace.dataplane.v1.Trace
-	(*TraceRecord)(nil),         // 92: millrace.dataplane.v1.TraceRecord
-	(*TraceStep)(nil),           // 93: millrace.dataplane.v1.TraceStep
-	(*Capture)(nil),             // 94: millrace.dataplane.v1.Capture
-	(*CapturedPackets)(nil),     // 95: millrace.dataplane.v1.CapturedPackets
-	(*CapturedPacket)(nil),      // 96: millrace.dataplane.v1.CapturedPacket
-	(*StreamEnd)(nil),           // 97: millrace.dataplane.v1.StreamEnd
-	(*Cancel)(nil),              // 98: millrace.dataplane.v1.Cancel
-	(*Ping)(nil),                // 99: millrace.dataplane.v1.Ping
-	(*PingResult)(nil),          // 100: millrace.dataplane.v1.PingResult
-	(*Lookup)(nil),              // 101: millrace.dataplane.v1.Lookup
-	(*LookupResult)(nil),        // 102: millrace.dataplane.v1.LookupResult
-	(*NeighborFlush)(nil),       // 103: millrace.dataplane.v1.NeighborFlush
-	(*ClearCounters)(nil),       // 104: millrace.dataplane.v1.ClearCounters
-	(*TcpKill)(nil),             // 105: millrace.dataplane.v1.TcpKill
-	(*Done)(nil),                // 106: millrace.dataplane.v1.Done
+	(TcpHttpMethod)(0),          // 7: millrace.dataplane.v1.TcpHttpMethod
+	(TcpProxyProtocol)(0),       // 8: millrace.dataplane.v1.TcpProxyProtocol
+	(TcpBackendAdmin)(0),        // 9: millrace.dataplane.v1.TcpBackendAdmin
+	(TcpAlgorithm)(0),           // 10: millrace.dataplane.v1.TcpAlgorithm
+	(TcpHashKey)(0),             // 11: millrace.dataplane.v1.TcpHashKey
+	(TcpHealthCheckKind)(0),     // 12: millrace.dataplane.v1.TcpHealthCheckKind
+	(TcpSourceMode)(0),          // 13: millrace.dataplane.v1.TcpSourceMode
+	(Table)(0),                  // 14: millrace.dataplane.v1.Table
+	(OperStatus)(0),             // 15: millrace.dataplane.v1.OperStatus
+	(DadState)(0),               // 16: millrace.dataplane.v1.DadState
+	(NeighborNud)(0),            // 17: millrace.dataplane.v1.NeighborNud
+	(RouteOrigin)(0),            // 18: millrace.dataplane.v1.RouteOrigin
+	(TcpHealth)(0),              // 19: millrace.dataplane.v1.TcpHealth
+	(TcpState)(0),               // 20: millrace.dataplane.v1.TcpState
+	(TcpCaState)(0),             // 21: millrace.dataplane.v1.TcpCaState
+	(CaptureDirection)(0),       // 22: millrace.dataplane.v1.CaptureDirection
+	(PingOutcome)(0),            // 23: millrace.dataplane.v1.PingOutcome
+	(*Request)(nil),             // 24: millrace.dataplane.v1.Request
+	(*Response)(nil),            // 25: millrace.dataplane.v1.Response
+	(*Error)(nil),               // 26: millrace.dataplane.v1.Error
+	(*Hello)(nil),               // 27: millrace.dataplane.v1.Hello
+	(*HelloResult)(nil),         // 28: millrace.dataplane.v1.HelloResult
+	(*Batch)(nil),               // 29: millrace.dataplane.v1.Batch
+	(*Op)(nil),                  // 30: millrace.dataplane.v1.Op
+	(*BatchResult)(nil),         // 31: millrace.dataplane.v1.BatchResult
+	(*OpError)(nil),             // 32: millrace.dataplane.v1.OpError
+	(*Sweep)(nil),               // 33: millrace.dataplane.v1.Sweep
+	(*SweepResult)(nil),         // 34: millrace.dataplane.v1.SweepResult
+	(*Vrf)(nil),                 // 35: millrace.dataplane.v1.Vrf
+	(*VrfKey)(nil),              // 36: millrace.dataplane.v1.VrfKey
+	(*Interface)(nil),           // 37: millrace.dataplane.v1.Interface
+	(*InterfaceKey)(nil),        // 38: millrace.dataplane.v1.InterfaceKey
+	(*Address)(nil),             // 39: millrace.dataplane.v1.Address
+	(*AddressKey)(nil),          // 40: millrace.dataplane.v1.AddressKey
+	(*Neighbor)(nil),            // 41: millrace.dataplane.v1.Neighbor
+	(*NeighborKey)(nil),         // 42: millrace.dataplane.v1.NeighborKey
+	(*NextHop)(nil),             // 43: millrace.dataplane.v1.NextHop
+	(*Group)(nil),               // 44: millrace.dataplane.v1.Group
+	(*Member)(nil),              // 45: millrace.dataplane.v1.Member
+	(*Route)(nil),               // 46: millrace.dataplane.v1.Route
+	(*RouteKey)(nil),            // 47: millrace.dataplane.v1.RouteKey
+	(*RouterAdvertisement)(nil), // 48: millrace.dataplane.v1.RouterAdvertisement
+	(*Settings)(nil),            // 49: millrace.dataplane.v1.Settings
+	(*TcpOptions)(nil),          // 50: millrace.dataplane.v1.TcpOptions
+	(*TcpPrefix)(nil),           // 51: millrace.dataplane.v1.TcpPrefix
+	(*TcpHttpHeader)(nil),       // 52: millrace.dataplane.v1.TcpHttpHeader
+	(*TcpHttpResponse)(nil),     // 53: millrace.dataplane.v1.TcpHttpResponse
+	(*TcpHttpRoute)(nil),        // 54: millrace.dataplane.v1.TcpHttpRoute
+	(*TcpHttp)(nil),             // 55: millrace.dataplane.v1.TcpHttp
+	(*TcpChargen)(nil),          // 56: millrace.dataplane.v1.TcpChargen
+	(*TcpProxy)(nil),            // 57: millrace.dataplane.v1.TcpProxy
+	(*TcpListener)(nil),         // 58: millrace.dataplane.v1.TcpListener
+	(*TcpListenerKey)(nil),      // 59: millrace.dataplane.v1.TcpListenerKey
+	(*TcpBackend)(nil),          // 60: millrace.dataplane.v1.TcpBackend
+	(*TcpHealthCheck)(nil),      // 61: millrace.dataplane.v1.TcpHealthCheck
+	(*TcpPool)(nil),             // 62: millrace.dataplane.v1.TcpPool
+	(*TcpPoolKey)(nil),          // 63: millrace.dataplane.v1.TcpPoolKey
+	(*List)(nil),                // 64: millrace.dataplane.v1.List
+	(*TcpFilter)(nil),           // 65: millrace.dataplane.v1.TcpFilter
+	(*ListResult)(nil),          // 66: millrace.dataplane.v1.ListResult
+	(*VrfState)(nil),            // 67: millrace.dataplane.v1.VrfState
+	(*InterfaceState)(nil),      // 68: millrace.dataplane.v1.InterfaceState
+	(*InterfaceCounters)(nil),   // 69: millrace.dataplane.v1.InterfaceCounters
+	(*AddressState)(nil),        // 70: millrace.dataplane.v1.AddressState
+	(*NeighborState)(nil),       // 71: millrace.dataplane.v1.NeighborState
+	(*NextHopState)(nil),        // 72: millrace.dataplane.v1.NextHopState
+	(*GroupState)(nil),          // 73: millrace.dataplane.v1.GroupState
+	(*RouteState)(nil),          // 74: millrace.dataplane.v1.RouteState
+	(*WorkerState)(nil),         // 75: millrace.dataplane.v1.WorkerState
+	(*NodeState)(nil),           // 76: millrace.dataplane.v1.NodeState
+	(*DropState)(nil),           // 77: millrace.dataplane.v1.DropState
+	(*TcpCounter)(nil),          // 78: millrace.dataplane.v1.TcpCounter
+	(*TcpListenerState)(nil),    // 79: millrace.dataplane.v1.TcpListenerState
+	(*TcpPoolState)(nil),        // 80: millrace.dataplane.v1.TcpPoolState
+	(*TcpBackendState)(nil),     // 81: millrace.dataplane.v1.TcpBackendState
+	(*TcpConnection)(nil),       // 82: millrace.dataplane.v1.TcpConnection
+	(*TcpWorkerState)(nil),      // 83: millrace.dataplane.v1.TcpWorkerState
+	(*XStat)(nil),               // 84: millrace.dataplane.v1.XStat
+	(*GetInfo)(nil),             // 85: millrace.dataplane.v1.GetInfo
+	(*Info)(nil),                // 86: millrace.dataplane.v1.Info
+	(*OwnerEpoch)(nil),          // 87: millrace.dataplane.v1.OwnerEpoch
+	(*Subscribe)(nil),           // 88: millrace.dataplane.v1.Subscribe
+	(*Event)(nil),               // 89: millrace.dataplane.v1.Event
+	(*TcpHealthEvent)(nil),      // 90: millrace.dataplane.v1.TcpHealthEvent
+	(*LinkEvent)(nil),           // 91: millrace.dataplane.v1.LinkEvent
+	(*NextHopEvent)(nil),        // 92: millrace.dataplane.v1.NextHopEvent
+	(*TableFullEvent)(nil),      // 93: millrace.dataplane.v1.TableFullEvent
+	(*Overflow)(nil),            // 94: millrace.dataplane.v1.Overflow
+	(*Trace)(nil),               // 95: millrace.dataplane.v1.Trace
+	(*TraceRecord)(nil),         // 96: millrace.dataplane.v1.TraceRecord
+	(*TraceStep)(nil),           // 97: millrace.dataplane.v1.TraceStep
+	(*Capture)(nil),             // 98: millrace.dataplane.v1.Capture
+	(*CapturedPackets)(nil),     // 99: millrace.dataplane.v1.CapturedPackets
+	(*CapturedPacket)(nil),      // 100: millrace.dataplane.v1.CapturedPacket
+	(*StreamEnd)(nil),           // 101: millrace.dataplane.v1.StreamEnd
+	(*Cancel)(nil),              // 102: millrace.dataplane.v1.Cancel
+	(*Ping)(nil),                // 103: millrace.dataplane.v1.Ping
+	(*PingResult)(nil),          // 104: millrace.dataplane.v1.PingResult
+	(*Lookup)(nil),              // 105: millrace.dataplane.v1.Lookup
+	(*LookupResult)(nil),        // 106: millrace.dataplane.v1.LookupResult
+	(*NeighborFlush)(nil),       // 107: millrace.dataplane.v1.NeighborFlush
+	(*ClearCounters)(nil),       // 108: millrace.dataplane.v1.ClearCounters
+	(*TcpKill)(nil),             // 109: millrace.dataplane.v1.TcpKill
+	(*Done)(nil),                // 110: millrace.dataplane.v1.Done
 }
 var file_dataplane_v1_dataplane_proto_depIdxs = []int32{
-	26,  // 0: millrace.dataplane.v1.Request.hello:type_name -> millrace.dataplane.v1.Hello
-	28,  // 1: millrace.dataplane.v1.Request.batch:type_name -> millrace.dataplane.v1.Batch
-	32,  // 2: millrace.dataplane.v1.Request.sweep:type_name -> millrace.dataplane.v1.Sweep
-	60,  // 3: millrace.dataplane.v1.Request.list:type_name -> millrace.dataplane.v1.List
-	81,  // 4: millrace.dataplane.v1.Request.get_info:type_name -> millrace.dataplane.v1.GetInfo
-	84,  // 5: millrace.dataplane.v1.Request.subscribe:type_name -> millrace.dataplane.v1.Subscribe
-	91,  // 6: millrace.dataplane.v1.Request.trace:type_name -> millrace.dataplane.v1.Trace
-	94,  // 7: millrace.dataplane.v1.Request.capture:type_name -> millrace.dataplane.v1.Capture
-	98,  // 8: millrace.dataplane.v1.Request.cancel:type_name -> millrace.dataplane.v1.Cancel
-	99,  // 9: millrace.dataplane.v1.Request.ping:type_name -> millrace.dataplane.v1.Ping
-	101, // 10: millrace.dataplane.v1.Request.lookup:type_name -> millrace.dataplane.v1.Lookup
-	103, // 11: millrace.dataplane.v1.Request.neighbor_flush:type_name -> millrace.dataplane.v1.NeighborFlush
-	104, // 12: millrace.dataplane.v1.Request.clear_counters:type_name -> millrace.dataplane.v1.ClearCounters
-	105, // 13: millrace.dataplane.v1.Request.tcp_kill:type_name -> millrace.dataplane.v1.TcpKill
-	25,  // 14: millrace.dataplane.v1.Response.error:type_name -> millrace.dataplane.v1.Error
-	27,  // 15: millrace.dataplane.v1.Response.hello:type_name -> millrace.dataplane.v1.HelloResult
-	30,  // 16: millrace.dataplane.v1.Response.batch:type_name -> millrace.dataplane.v1.BatchResult
-	33,  // 17: millrace.dataplane.v1.Response.sweep:type_name -> millrace.dataplane.v1.SweepResult
-	62,  // 18: millrace.dataplane.v1.Response.list:type_name -> millrace.dataplane.v1.ListResult
-	82,  // 19: millrace.dataplane.v1.Response.info:type_name -> millrace.dataplane.v1.Info
-	85,  // 20: millrace.dataplane.v1.Response.event:type_name -> millrace.dataplane.v1.Event
-	100, // 21: millrace.dataplane.v1.Response.ping:type_name -> millrace.dataplane.v1.PingResult
-	102, // 22: millrace.dataplane.v1.Response.lookup:type_name -> millrace.dataplane.v1.LookupResult
-	106, // 23: millrace.dataplane.v1.Response.done:type_name -> millrace.dataplane.v1.Done
+	27,  // 0: millrace.dataplane.v1.Request.hello:type_name -> millrace.dataplane.v1.Hello
+	29,  // 1: millrace.dataplane.v1.Request.batch:type_name -> millrace.dataplane.v1.Batch
+	33,  // 2: millrace.dataplane.v1.Request.sweep:type_name -> millrace.dataplane.v1.Sweep
+	64,  // 3: millrace.dataplane.v1.Request.list:type_name -> millrace.dataplane.v1.List
+	85,  // 4: millrace.dataplane.v1.Request.get_info:type_name -> millrace.dataplane.v1.GetInfo
+	88,  // 5: millrace.dataplane.v1.Request.subscribe:type_name -> millrace.dataplane.v1.Subscribe
+	95,  // 6: millrace.dataplane.v1.Request.trace:type_name -> millrace.dataplane.v1.Trace
+	98,  // 7: millrace.dataplane.v1.Request.capture:type_name -> millrace.dataplane.v1.Capture
+	102, // 8: millrace.dataplane.v1.Request.cancel:type_name -> millrace.dataplane.v1.Cancel
+	103, // 9: millrace.dataplane.v1.Request.ping:type_name -> millrace.dataplane.v1.Ping
+	105, // 10: millrace.dataplane.v1.Request.lookup:type_name -> millrace.dataplane.v1.Lookup
+	107, // 11: millrace.dataplane.v1.Request.neighbor_flush:type_name -> millrace.dataplane.v1.NeighborFlush
+	108, // 12: millrace.dataplane.v1.Request.clear_counters:type_name -> millrace.dataplane.v1.ClearCounters
+	109, // 13: millrace.dataplane.v1.Request.tcp_kill:type_name -> millrace.dataplane.v1.TcpKill
+	26,  // 14: millrace.dataplane.v1.Response.error:type_name -> millrace.dataplane.v1.Error
+	28,  // 15: millrace.dataplane.v1.Response.hello:type_name -> millrace.dataplane.v1.HelloResult
+	31,  // 16: millrace.dataplane.v1.Response.batch:type_name -> millrace.dataplane.v1.BatchResult
+	34,  // 17: millrace.dataplane.v1.Response.sweep:type_name -> millrace.dataplane.v1.SweepResult
+	66,  // 18: millrace.dataplane.v1.Response.list:type_name -> millrace.dataplane.v1.ListResult
+	86,  // 19: millrace.dataplane.v1.Response.info:type_name -> millrace.dataplane.v1.Info
+	89,  // 20: millrace.dataplane.v1.Response.event:type_name -> millrace.dataplane.v1.Event
+	104, // 21: millrace.dataplane.v1.Response.ping:type_name -> millrace.dataplane.v1.PingResult
+	106, // 22: millrace.dataplane.v1.Response.lookup:type_name -> millrace.dataplane.v1.LookupResult
+	110, // 23: millrace.dataplane.v1.Response.done:type_name -> millrace.dataplane.v1.Done
 	0,   // 24: millrace.dataplane.v1.Error.code:type_name -> millrace.dataplane.v1.Code
-	29,  // 25: millrace.dataplane.v1.Batch.ops:type_name -> millrace.dataplane.v1.Op
-	34,  // 26: millrace.dataplane.v1.Op.vrf:type_name -> millrace.dataplane.v1.Vrf
-	35,  // 27: millrace.dataplane.v1.Op.vrf_delete:type_name -> millrace.dataplane.v1.VrfKey
-	36,  // 28: millrace.dataplane.v1.Op.interface:type_name -> millrace.dataplane.v1.Interface
-	37,  // 29: millrace.dataplane.v1.Op.interface_delete:type_name -> millrace.dataplane.v1.InterfaceKey
-	38,  // 30: millrace.dataplane.v1.Op.address:type_name -> millrace.dataplane.v1.Address
-	39,  // 31: millrace.dataplane.v1.Op.address_delete:type_name -> millrace.dataplane.v1.AddressKey
-	40,  // 32: millrace.dataplane.v1.Op.neighbor:type_name -> millrace.dataplane.v1.Neighbor
-	41,  // 33: millrace.dataplane.v1.Op.neighbor_delete:type_name -> millrace.dataplane.v1.NeighborKey
-	42,  // 34: millrace.dataplane.v1.Op.next_hop:type_name -> millrace.dataplane.v1.NextHop
-	43,  // 35: millrace.dataplane.v1.Op.group:type_name -> millrace.dataplane.v1.Group
-	45,  // 36: millrace.dataplane.v1.Op.route:type_name -> millrace.dataplane.v1.Route
-	46,  // 37: millrace.dataplane.v1.Op.route_delete:type_name -> millrace.dataplane.v1.RouteKey
-	47,  // 38: millrace.dataplane.v1.Op.router_advertisement:type_name -> millrace.dataplane.v1.RouterAdvertisement
-	37,  // 39: millrace.dataplane.v1.Op.router_advertisement_delete:type_name -> millrace.dataplane.v1.InterfaceKey
-	48,  // 40: millrace.dataplane.v1.Op.settings:type_name -> millrace.dataplane.v1.Settings
-	58,  // 41: millrace.dataplane.v1.Op.tcp_pool:type_name -> millrace.dataplane.v1.TcpPool
-	59,  // 42: millrace.dataplane.v1.Op.tcp_pool_delete:type_name -> millrace.dataplane.v1.TcpPoolKey
-	54,  // 43: millrace.dataplane.v1.Op.tcp_listener:type_name -> millrace.dataplane.v1.TcpListener
-	55,  // 44: millrace.dataplane.v1.Op.tcp_listener_delete:type_name -> millrace.dataplane.v1.TcpListenerKey
-	31,  // 45: millrace.dataplane.v1.BatchResult.failed:type_name -> millrace.dataplane.v1.OpError
-	25,  // 46: millrace.dataplane.v1.OpError.error:type_name -> millrace.dataplane.v1.Error
+	30,  // 25: millrace.dataplane.v1.Batch.ops:type_name -> millrace.dataplane.v1.Op
+	35,  // 26: millrace.dataplane.v1.Op.vrf:type_name -> millrace.dataplane.v1.Vrf
+	36,  // 27: millrace.dataplane.v1.Op.vrf_delete:type_name -> millrace.dataplane.v1.VrfKey
+	37,  // 28: millrace.dataplane.v1.Op.interface:type_name -> millrace.dataplane.v1.Interface
+	38,  // 29: millrace.dataplane.v1.Op.interface_delete:type_name -> millrace.dataplane.v1.InterfaceKey
+	39,  // 30: millrace.dataplane.v1.Op.address:type_name -> millrace.dataplane.v1.Address
+	40,  // 31: millrace.dataplane.v1.Op.address_delete:type_name -> millrace.dataplane.v1.AddressKey
+	41,  // 32: millrace.dataplane.v1.Op.neighbor:type_name -> millrace.dataplane.v1.Neighbor
+	42,  // 33: millrace.dataplane.v1.Op.neighbor_delete:type_name -> millrace.dataplane.v1.NeighborKey
+	43,  // 34: millrace.dataplane.v1.Op.next_hop:type_name -> millrace.dataplane.v1.NextHop
+	44,  // 35: millrace.dataplane.v1.Op.group:type_name -> millrace.dataplane.v1.Group
+	46,  // 36: millrace.dataplane.v1.Op.route:type_name -> millrace.dataplane.v1.Route
+	47,  // 37: millrace.dataplane.v1.Op.route_delete:type_name -> millrace.dataplane.v1.RouteKey
+	48,  // 38: millrace.dataplane.v1.Op.router_advertisement:type_name -> millrace.dataplane.v1.RouterAdvertisement
+	38,  // 39: millrace.dataplane.v1.Op.router_advertisement_delete:type_name -> millrace.dataplane.v1.InterfaceKey
+	49,  // 40: millrace.dataplane.v1.Op.settings:type_name -> millrace.dataplane.v1.Settings
+	62,  // 41: millrace.dataplane.v1.Op.tcp_pool:type_name -> millrace.dataplane.v1.TcpPool
+	63,  // 42: millrace.dataplane.v1.Op.tcp_pool_delete:type_name -> millrace.dataplane.v1.TcpPoolKey
+	58,  // 43: millrace.dataplane.v1.Op.tcp_listener:type_name -> millrace.dataplane.v1.TcpListener
+	59,  // 44: millrace.dataplane.v1.Op.tcp_listener_delete:type_name -> millrace.dataplane.v1.TcpListenerKey
+	32,  // 45: millrace.dataplane.v1.BatchResult.failed:type_name -> millrace.dataplane.v1.OpError
+	26,  // 46: millrace.dataplane.v1.OpError.error:type_name -> millrace.dataplane.v1.Error
 	1,   // 47: millrace.dataplane.v1.Interface.kind:type_name -> millrace.dataplane.v1.InterfaceKind
 	2,   // 48: millrace.dataplane.v1.Interface.urpf:type_name -> millrace.dataplane.v1.Urpf
 	3,   // 49: millrace.dataplane.v1.Address.kind:type_name -> millrace.dataplane.v1.AddressKind
 	4,   // 50: millrace.dataplane.v1.NextHop.kind:type_name -> millrace.dataplane.v1.NextHopKind
-	44,  // 51: millrace.dataplane.v1.Group.members:type_name -> millrace.dataplane.v1.Member
+	45,  // 51: millrace.dataplane.v1.Group.members:type_name -> millrace.dataplane.v1.Member
 	5,   // 52: millrace.dataplane.v1.TcpOptions.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
-	51,  // 53: millrace.dataplane.v1.TcpHttp.headers:type_name -> millrace.dataplane.v1.TcpHttpHeader
-	7,   // 54: millrace.dataplane.v1.TcpProxy.proxy_protocol_in:type_name -> millrace.dataplane.v1.TcpProxyProtocol
-	50,  // 55: millrace.dataplane.v1.TcpProxy.proxy_protocol_trusted:type_name -> millrace.dataplane.v1.TcpPrefix
-	6,   // 56: millrace.dataplane.v1.TcpListener.service:type_name -> millrace.dataplane.v1.TcpServiceKind
-	52,  // 57: millrace.dataplane.v1.TcpListener.http:type_name -> millrace.dataplane.v1.TcpHttp
-	53,  // 58: millrace.dataplane.v1.TcpListener.proxy:type_name -> millrace.dataplane.v1.TcpProxy
-	49,  // 59: millrace.dataplane.v1.TcpListener.options:type_name -> millrace.dataplane.v1.TcpOptions
-	50,  // 60: millrace.dataplane.v1.TcpListener.allow:type_name -> millrace.dataplane.v1.TcpPrefix
-	50,  // 61: millrace.dataplane.v1.TcpListener.deny:type_name -> millrace.dataplane.v1.TcpPrefix
-	8,   // 62: millrace.dataplane.v1.TcpBackend.admin:type_name -> millrace.dataplane.v1.TcpBackendAdmin
-	11,  // 63: millrace.dataplane.v1.TcpHealthCheck.kind:type_name -> millrace.dataplane.v1.TcpHealthCheckKind
-	56,  // 64: millrace.dataplane.v1.TcpPool.backends:type_name -> millrace.dataplane.v1.TcpBackend
-	9,   // 65: millrace.dataplane.v1.TcpPool.algorithm:type_name -> millrace.dataplane.v1.TcpAlgorithm
-	10,  // 66: millrace.dataplane.v1.TcpPool.hash_key:type_name -> millrace.dataplane.v1.TcpHashKey
-	57,  // 67: millrace.dataplane.v1.TcpPool.health_check:type_name -> millrace.dataplane.v1.TcpHealthCheck
-	12,  // 68: millrace.dataplane.v1.TcpPool.source_mode:type_name -> millrace.dataplane.v1.TcpSourceMode
-	7,   // 69: millrace.dataplane.v1.TcpPool.proxy_protocol_out:type_name -> millrace.dataplane.v1.TcpProxyProtocol
-	49,  // 70: millrace.dataplane.v1.TcpPool.options:type_name -> millrace.dataplane.v1.TcpOptions
-	13,  // 71: millrace.dataplane.v1.List.table:type_name -> millrace.dataplane.v1.Table
-	61,  // 72: millrace.dataplane.v1.List.tcp:type_name -> millrace.dataplane.v1.TcpFilter
-	50,  // 73: millrace.dataplane.v1.TcpFilter.local:type_name -> millrace.dataplane.v1.TcpPrefix
-	50,  // 74: millrace.dataplane.v1.TcpFilter.remote:type_name -> millrace.dataplane.v1.TcpPrefix
-	19,  // 75: millrace.dataplane.v1.TcpFilter.states:type_name -> millrace.dataplane.v1.TcpState
-	63,  // 76: millrace.dataplane.v1.ListResult.vrfs:type_name -> millrace.dataplane.v1.VrfState
-	64,  // 77: millrace.dataplane.v1.ListResult.interfaces:type_name -> millrace.dataplane.v1.InterfaceState
-	66,  // 78: millrace.dataplane.v1.ListResult.addresses:type_name -> millrace.dataplane.v1.AddressState
-	67,  // 79: millrace.dataplane.v1.ListResult.neighbors:type_name -> millrace.dataplane.v1.NeighborState
-	68,  // 80: millrace.dataplane.v1.ListResult.next_hops:type_name -> millrace.dataplane.v1.NextHopState
-	69,  // 81: millrace.dataplane.v1.ListResult.groups:type_name -> millrace.dataplane.v1.GroupState
-	70,  // 82: millrace.dataplane.v1.ListResult.routes:type_name -> millrace.dataplane.v1.RouteState
-	71,  // 83: millrace.dataplane.v1.ListResult.workers:type_name -> millrace.dataplane.v1.WorkerState
-	72,  // 84: millrace.dataplane.v1.ListResult.nodes:type_name -> millrace.dataplane.v1.NodeState
-	73,  // 85: millrace.dataplane.v1.ListResult.drops:type_name -> millrace.dataplane.v1.DropState
-	80,  // 86: millrace.dataplane.v1.ListResult.xstats:type_name -> millrace.dataplane.v1.XStat
-	75,  // 87: millrace.dataplane.v1.ListResult.tcp_listeners:type_name -> millrace.dataplane.v1.TcpListenerState
-	76,  // 88: millrace.dataplane.v1.ListResult.tcp_pools:type_name -> millrace.dataplane.v1.TcpPoolState
-	77,  // 89: millrace.dataplane.v1.ListResult.tcp_backends:type_name -> millrace.dataplane.v1.TcpBackendState
-	78,  // 90: millrace.dataplane.v1.ListResult.tcp_connections:type_name -> millrace.dataplane.v1.TcpConnection
-	74,  // 91: millrace.dataplane.v1.ListResult.tcp_counters:type_name -> millrace.dataplane.v1.TcpCounter
-	79,  // 92: millrace.dataplane.v1.ListResult.tcp_workers:type_name -> millrace.dataplane.v1.TcpWorkerState
-	36,  // 93: millrace.dataplane.v1.InterfaceState.config:type_name -> millrace.dataplane.v1.Interface
-	14,  // 94: millrace.dataplane.v1.InterfaceState.oper_status:type_name -> millrace.dataplane.v1.OperStatus
-	65,  // 95: millrace.dataplane.v1.InterfaceState.counters:type_name -> millrace.dataplane.v1.InterfaceCounters
-	15,  // 96: millrace.dataplane.v1.AddressState.dad:type_name -> millrace.dataplane.v1.DadState
-	3,   // 97: millrace.dataplane.v1.AddressState.kind:type_name -> millrace.dataplane.v1.AddressKind
-	16,  // 98: millrace.dataplane.v1.NeighborState.nud:type_name -> millrace.dataplane.v1.NeighborNud
-	42,  // 99: millrace.dataplane.v1.NextHopState.config:type_name -> millrace.dataplane.v1.NextHop
-	43,  // 100: millrace.dataplane.v1.GroupState.config:type_name -> millrace.dataplane.v1.Group
-	17,  // 101: millrace.dataplane.v1.RouteState.origin:type_name -> millrace.dataplane.v1.RouteOrigin
-	54,  // 102: millrace.dataplane.v1.TcpListenerState.config:type_name -> millrace.dataplane.v1.TcpListener
-	74,  // 103: millrace.dataplane.v1.TcpListenerState.service:type_name -> millrace.dataplane.v1.TcpCounter
-	58,  // 104: millrace.dataplane.v1.TcpPoolState.config:type_name -> millrace.dataplane.v1.TcpPool
-	74,  // 105: millrace.dataplane.v1.TcpPoolState.counters:type_name -> millrace.dataplane.v1.TcpCounter
-	56,  // 106: millrace.dataplane.v1.TcpBackendState.config:type_name -> millrace.dataplane.v1.TcpBackend
-	18,  // 107: millrace.dataplane.v1.TcpBackendState.health:type_name -> millrace.dataplane.v1.TcpHealth
-	19,  // 108: millrace.dataplane.v1.TcpConnection.state:type_name -> millrace.dataplane.v1.TcpState
-	5,   // 109: millrace.dataplane.v1.TcpConnection.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
-	20,  // 110: millrace.dataplane.v1.TcpConnection.ca_state:type_name -> millrace.dataplane.v1.TcpCaState
-	83,  // 111: millrace.dataplane.v1.Info.owners:type_name -> millrace.dataplane.v1.OwnerEpoch
-	87,  // 112: millrace.dataplane.v1.Event.link:type_name -> millrace.dataplane.v1.LinkEvent
-	67,  // 113: millrace.dataplane.v1.Event.neighbor:type_name -> millrace.dataplane.v1.NeighborState
-	41,  // 114: millrace.dataplane.v1.Event.neighbor_gone:type_name -> millrace.dataplane.v1.NeighborKey
-	66,  // 115: millrace.dataplane.v1.Event.address:type_name -> millrace.dataplane.v1.AddressState
-	88,  // 116: millrace.dataplane.v1.Event.next_hop:type_name -> millrace.dataplane.v1.NextHopEvent
-	89,  // 117: millrace.dataplane.v1.Event.table_full:type_name -> millrace.dataplane.v1.TableFullEvent
-	90,  // 118: millrace.dataplane.v1.Event.overflow:type_name -> millrace.dataplane.v1.Overflow
-	92,  // 119: millrace.dataplane.v1.Event.trace:type_name -> millrace.dataplane.v1.TraceRecord
-	95,  // 120: millrace.dataplane.v1.Event.captured:type_name -> millrace.dataplane.v1.CapturedPackets
-	37,  // 121: millrace.dataplane.v1.Event.interface_gone:type_name -> millrace.dataplane.v1.InterfaceKey
-	97,  // 122: millrace.dataplane.v1.Event.end:type_name -> millrace.dataplane.v1.StreamEnd
-	86,  // 123: millrace.dataplane.v1.Event.tcp_health:type_name -> millrace.dataplane.v1.TcpHealthEvent
-	18,  // 124: millrace.dataplane.v1.TcpHealthEvent.health:type_name -> millrace.dataplane.v1.TcpHealth
-	14,  // 125: millrace.dataplane.v1.LinkEvent.oper_status:type_name -> millrace.dataplane.v1.OperStatus
-	93,  // 126: millrace.dataplane.v1.TraceRecord.steps:type_name -> millrace.dataplane.v1.TraceStep
-	21,  // 127: millrace.dataplane.v1.Capture.direction:type_name -> millrace.dataplane.v1.CaptureDirection
-	96,  // 128: millrace.dataplane.v1.CapturedPackets.packets:type_name -> millrace.dataplane.v1.CapturedPacket
-	22,  // 129: millrace.dataplane.v1.PingResult.outcome:type_name -> millrace.dataplane.v1.PingOutcome
-	70,  // 130: millrace.dataplane.v1.LookupResult.route:type_name -> millrace.dataplane.v1.RouteState
-	61,  // 131: millrace.dataplane.v1.TcpKill.filter:type_name -> millrace.dataplane.v1.TcpFilter
-	132, // [132:132] is the sub-list for method output_type
-	132, // [132:132] is the sub-list for method input_type
-	132, // [132:132] is the sub-list for extension type_name
-	132, // [132:132] is the sub-list for extension extendee
-	0,   // [0:132] is the sub-list for field type_name
+	52,  // 53: millrace.dataplane.v1.TcpHttpResponse.headers:type_name -> millrace.dataplane.v1.TcpHttpHeader
+	53,  // 54: millrace.dataplane.v1.TcpHttpRoute.response:type_name -> millrace.dataplane.v1.TcpHttpResponse
+	53,  // 55: millrace.dataplane.v1.TcpHttp.response:type_name -> millrace.dataplane.v1.TcpHttpResponse
+	54,  // 56: millrace.dataplane.v1.TcpHttp.routes:type_name -> millrace.dataplane.v1.TcpHttpRoute
+	7,   // 57: millrace.dataplane.v1.TcpHttp.methods:type_name -> millrace.dataplane.v1.TcpHttpMethod
+	8,   // 58: millrace.dataplane.v1.TcpProxy.proxy_protocol_in:type_name -> millrace.dataplane.v1.TcpProxyProtocol
+	8,   // 59: millrace.dataplane.v1.TcpProxy.proxy_protocol_out:type_name -> millrace.dataplane.v1.TcpProxyProtocol
+	6,   // 60: millrace.dataplane.v1.TcpListener.service:type_name -> millrace.dataplane.v1.TcpServiceKind
+	55,  // 61: millrace.dataplane.v1.TcpListener.http:type_name -> millrace.dataplane.v1.TcpHttp
+	57,  // 62: millrace.dataplane.v1.TcpListener.proxy:type_name -> millrace.dataplane.v1.TcpProxy
+	56,  // 63: millrace.dataplane.v1.TcpListener.chargen:type_name -> millrace.dataplane.v1.TcpChargen
+	50,  // 64: millrace.dataplane.v1.TcpListener.options:type_name -> millrace.dataplane.v1.TcpOptions
+	51,  // 65: millrace.dataplane.v1.TcpListener.allow:type_name -> millrace.dataplane.v1.TcpPrefix
+	51,  // 66: millrace.dataplane.v1.TcpListener.deny:type_name -> millrace.dataplane.v1.TcpPrefix
+	9,   // 67: millrace.dataplane.v1.TcpBackend.admin:type_name -> millrace.dataplane.v1.TcpBackendAdmin
+	12,  // 68: millrace.dataplane.v1.TcpHealthCheck.kind:type_name -> millrace.dataplane.v1.TcpHealthCheckKind
+	60,  // 69: millrace.dataplane.v1.TcpPool.backends:type_name -> millrace.dataplane.v1.TcpBackend
+	10,  // 70: millrace.dataplane.v1.TcpPool.algorithm:type_name -> millrace.dataplane.v1.TcpAlgorithm
+	11,  // 71: millrace.dataplane.v1.TcpPool.hash_key:type_name -> millrace.dataplane.v1.TcpHashKey
+	61,  // 72: millrace.dataplane.v1.TcpPool.health_check:type_name -> millrace.dataplane.v1.TcpHealthCheck
+	13,  // 73: millrace.dataplane.v1.TcpPool.source_mode:type_name -> millrace.dataplane.v1.TcpSourceMode
+	8,   // 74: millrace.dataplane.v1.TcpPool.proxy_protocol_out:type_name -> millrace.dataplane.v1.TcpProxyProtocol
+	50,  // 75: millrace.dataplane.v1.TcpPool.options:type_name -> millrace.dataplane.v1.TcpOptions
+	14,  // 76: millrace.dataplane.v1.List.table:type_name -> millrace.dataplane.v1.Table
+	65,  // 77: millrace.dataplane.v1.List.tcp:type_name -> millrace.dataplane.v1.TcpFilter
+	51,  // 78: millrace.dataplane.v1.TcpFilter.local:type_name -> millrace.dataplane.v1.TcpPrefix
+	51,  // 79: millrace.dataplane.v1.TcpFilter.remote:type_name -> millrace.dataplane.v1.TcpPrefix
+	20,  // 80: millrace.dataplane.v1.TcpFilter.states:type_name -> millrace.dataplane.v1.TcpState
+	67,  // 81: millrace.dataplane.v1.ListResult.vrfs:type_name -> millrace.dataplane.v1.VrfState
+	68,  // 82: millrace.dataplane.v1.ListResult.interfaces:type_name -> millrace.dataplane.v1.InterfaceState
+	70,  // 83: millrace.dataplane.v1.ListResult.addresses:type_name -> millrace.dataplane.v1.AddressState
+	71,  // 84: millrace.dataplane.v1.ListResult.neighbors:type_name -> millrace.dataplane.v1.NeighborState
+	72,  // 85: millrace.dataplane.v1.ListResult.next_hops:type_name -> millrace.dataplane.v1.NextHopState
+	73,  // 86: millrace.dataplane.v1.ListResult.groups:type_name -> millrace.dataplane.v1.GroupState
+	74,  // 87: millrace.dataplane.v1.ListResult.routes:type_name -> millrace.dataplane.v1.RouteState
+	75,  // 88: millrace.dataplane.v1.ListResult.workers:type_name -> millrace.dataplane.v1.WorkerState
+	76,  // 89: millrace.dataplane.v1.ListResult.nodes:type_name -> millrace.dataplane.v1.NodeState
+	77,  // 90: millrace.dataplane.v1.ListResult.drops:type_name -> millrace.dataplane.v1.DropState
+	84,  // 91: millrace.dataplane.v1.ListResult.xstats:type_name -> millrace.dataplane.v1.XStat
+	79,  // 92: millrace.dataplane.v1.ListResult.tcp_listeners:type_name -> millrace.dataplane.v1.TcpListenerState
+	80,  // 93: millrace.dataplane.v1.ListResult.tcp_pools:type_name -> millrace.dataplane.v1.TcpPoolState
+	81,  // 94: millrace.dataplane.v1.ListResult.tcp_backends:type_name -> millrace.dataplane.v1.TcpBackendState
+	82,  // 95: millrace.dataplane.v1.ListResult.tcp_connections:type_name -> millrace.dataplane.v1.TcpConnection
+	78,  // 96: millrace.dataplane.v1.ListResult.tcp_counters:type_name -> millrace.dataplane.v1.TcpCounter
+	83,  // 97: millrace.dataplane.v1.ListResult.tcp_workers:type_name -> millrace.dataplane.v1.TcpWorkerState
+	37,  // 98: millrace.dataplane.v1.InterfaceState.config:type_name -> millrace.dataplane.v1.Interface
+	15,  // 99: millrace.dataplane.v1.InterfaceState.oper_status:type_name -> millrace.dataplane.v1.OperStatus
+	69,  // 100: millrace.dataplane.v1.InterfaceState.counters:type_name -> millrace.dataplane.v1.InterfaceCounters
+	16,  // 101: millrace.dataplane.v1.AddressState.dad:type_name -> millrace.dataplane.v1.DadState
+	3,   // 102: millrace.dataplane.v1.AddressState.kind:type_name -> millrace.dataplane.v1.AddressKind
+	17,  // 103: millrace.dataplane.v1.NeighborState.nud:type_name -> millrace.dataplane.v1.NeighborNud
+	43,  // 104: millrace.dataplane.v1.NextHopState.config:type_name -> millrace.dataplane.v1.NextHop
+	44,  // 105: millrace.dataplane.v1.GroupState.config:type_name -> millrace.dataplane.v1.Group
+	18,  // 106: millrace.dataplane.v1.RouteState.origin:type_name -> millrace.dataplane.v1.RouteOrigin
+	58,  // 107: millrace.dataplane.v1.TcpListenerState.config:type_name -> millrace.dataplane.v1.TcpListener
+	78,  // 108: millrace.dataplane.v1.TcpListenerState.service:type_name -> millrace.dataplane.v1.TcpCounter
+	62,  // 109: millrace.dataplane.v1.TcpPoolState.config:type_name -> millrace.dataplane.v1.TcpPool
+	78,  // 110: millrace.dataplane.v1.TcpPoolState.counters:type_name -> millrace.dataplane.v1.TcpCounter
+	60,  // 111: millrace.dataplane.v1.TcpBackendState.config:type_name -> millrace.dataplane.v1.TcpBackend
+	19,  // 112: millrace.dataplane.v1.TcpBackendState.health:type_name -> millrace.dataplane.v1.TcpHealth
+	20,  // 113: millrace.dataplane.v1.TcpConnection.state:type_name -> millrace.dataplane.v1.TcpState
+	5,   // 114: millrace.dataplane.v1.TcpConnection.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
+	21,  // 115: millrace.dataplane.v1.TcpConnection.ca_state:type_name -> millrace.dataplane.v1.TcpCaState
+	87,  // 116: millrace.dataplane.v1.Info.owners:type_name -> millrace.dataplane.v1.OwnerEpoch
+	91,  // 117: millrace.dataplane.v1.Event.link:type_name -> millrace.dataplane.v1.LinkEvent
+	71,  // 118: millrace.dataplane.v1.Event.neighbor:type_name -> millrace.dataplane.v1.NeighborState
+	42,  // 119: millrace.dataplane.v1.Event.neighbor_gone:type_name -> millrace.dataplane.v1.NeighborKey
+	70,  // 120: millrace.dataplane.v1.Event.address:type_name -> millrace.dataplane.v1.AddressState
+	92,  // 121: millrace.dataplane.v1.Event.next_hop:type_name -> millrace.dataplane.v1.NextHopEvent
+	93,  // 122: millrace.dataplane.v1.Event.table_full:type_name -> millrace.dataplane.v1.TableFullEvent
+	94,  // 123: millrace.dataplane.v1.Event.overflow:type_name -> millrace.dataplane.v1.Overflow
+	96,  // 124: millrace.dataplane.v1.Event.trace:type_name -> millrace.dataplane.v1.TraceRecord
+	99,  // 125: millrace.dataplane.v1.Event.captured:type_name -> millrace.dataplane.v1.CapturedPackets
+	38,  // 126: millrace.dataplane.v1.Event.interface_gone:type_name -> millrace.dataplane.v1.InterfaceKey
+	101, // 127: millrace.dataplane.v1.Event.end:type_name -> millrace.dataplane.v1.StreamEnd
+	90,  // 128: millrace.dataplane.v1.Event.tcp_health:type_name -> millrace.dataplane.v1.TcpHealthEvent
+	19,  // 129: millrace.dataplane.v1.TcpHealthEvent.health:type_name -> millrace.dataplane.v1.TcpHealth
+	15,  // 130: millrace.dataplane.v1.LinkEvent.oper_status:type_name -> millrace.dataplane.v1.OperStatus
+	97,  // 131: millrace.dataplane.v1.TraceRecord.steps:type_name -> millrace.dataplane.v1.TraceStep
+	22,  // 132: millrace.dataplane.v1.Capture.direction:type_name -> millrace.dataplane.v1.CaptureDirection
+	100, // 133: millrace.dataplane.v1.CapturedPackets.packets:type_name -> millrace.dataplane.v1.CapturedPacket
+	23,  // 134: millrace.dataplane.v1.PingResult.outcome:type_name -> millrace.dataplane.v1.PingOutcome
+	74,  // 135: millrace.dataplane.v1.LookupResult.route:type_name -> millrace.dataplane.v1.RouteState
+	65,  // 136: millrace.dataplane.v1.TcpKill.filter:type_name -> millrace.dataplane.v1.TcpFilter
+	137, // [137:137] is the sub-list for method output_type
+	137, // [137:137] is the sub-list for method input_type
+	137, // [137:137] is the sub-list for extension type_name
+	137, // [137:137] is the sub-list for extension extendee
+	0,   // [0:137] is the sub-list for field type_name
 }
 
 func init() { file_dataplane_v1_dataplane_proto_init() }
@@ -11391,7 +11745,7 @@ func file_dataplane_v1_dataplane_proto_init() {
 		(*Op_TcpListener)(nil),
 		(*Op_TcpListenerDelete)(nil),
 	}
-	file_dataplane_v1_dataplane_proto_msgTypes[62].OneofWrappers = []any{
+	file_dataplane_v1_dataplane_proto_msgTypes[65].OneofWrappers = []any{
 		(*Event_Link)(nil),
 		(*Event_Neighbor)(nil),
 		(*Event_NeighborGone)(nil),
@@ -11410,8 +11764,8 @@ func file_dataplane_v1_dataplane_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dataplane_v1_dataplane_proto_rawDesc), len(file_dataplane_v1_dataplane_proto_rawDesc)),
-			NumEnums:      23,
-			NumMessages:   84,
+			NumEnums:      24,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
