@@ -107,21 +107,40 @@ enum svc_proxy_protocol {
 	SVC_PROXY_PROTOCOL_ANY,
 };
 
+/* What becomes of a client when no backend can take it. */
+enum svc_no_backend {
+	/* It is reset as soon as it is accepted. */
+	SVC_NO_BACKEND_RESET,
+	/* The connection is accepted and closed in order: the port answers. */
+	SVC_NO_BACKEND_CLOSE,
+	/* It is held for wait_ms; if there is still no backend then, it is reset. */
+	SVC_NO_BACKEND_WAIT,
+};
+
 struct svc_proxy_cfg {
-	/* Pool that takes the connections. */
+	/* Pool (pool.h) that takes the connections. It has to be there first. */
 	uint32_t pool_id;
-	/* Pool when that one has no healthy backend; 0: none. */
+	/* Pool when that one is not healthy; 0: none. */
 	uint32_t backup_pool_id;
-	/* Milliseconds for the connection to a backend; 0: 5,000. */
+	/* Milliseconds for the connection to a backend, up to 600,000; 0: 5,000. */
 	uint32_t connect_timeout_ms;
-	/* Other backends that are tried when one does not take the connection. */
+	/* Other backends that are tried when one does not take the connection, up to 15. */
 	uint32_t retries;
 	/* A header is expected from the client; connections without one are reset. */
 	enum svc_proxy_protocol accept_proxy;
-	/* Milliseconds for it; 0: 3,000. */
+	/* Clients that are believed, others are reset; none: all are. Up to 256. */
+	struct tcp_prefix *trusted;
+	uint32_t n_trusted;
+	/* Milliseconds for it, up to 600,000; 0: 3,000. */
 	uint32_t accept_proxy_timeout_ms;
-	/* A header is sent to the backend. */
+	/* A header is sent to the backend: OFF, V1 or V2. */
 	enum svc_proxy_protocol send_proxy;
+	/* Milliseconds without payload after one side closed its direction; 0: no limit but the
+	 * idle timeout. */
+	uint32_t half_close_timeout_ms;
+	enum svc_no_backend no_backend;
+	/* SVC_NO_BACKEND_WAIT, up to 600,000; 0: 5,000. */
+	uint32_t wait_ms;
 };
 
 /*
@@ -210,6 +229,14 @@ struct svc_env {
 	 * no longer have one. Other services are ready as long as they listen. May be NULL.
 	 */
 	void (*listener_ready)(void *ctx, uint32_t listener_id, bool ready);
+	/* Tells of a backend whose health changed, or (backend NULL) of a pool's; only on the
+	 * worker with health_checks. May be NULL. */
+	void (*pool_health)(void *ctx, uint32_t pool_id, const char *backend, bool up,
+			    const char *reason);
+	/* Index of the worker among those that share pools, and whether it is the one that does
+	 * their health checks. All read the same clock. */
+	uint16_t worker;
+	bool health_checks;
 	/* A connection's state beyond the engine's: this many at most, of each service that needs
 	 * any; 0: 65,536. Memory is touched as it is used. */
 	uint32_t max_states;
@@ -233,9 +260,14 @@ int svc_listener_set(struct svc *s, struct svc_listener_cfg *cfg);
  */
 int svc_listener_delete(struct svc *s, uint32_t id, uint32_t drain_ms);
 
-/* Pools of backends (pool.h, pool.c), as listeners: set makes it be as cfg says and takes a
- * reference; connections to backends that are no longer in it are drained for drain_ms. */
+/*
+ * Pools of backends (pool.h): set makes the pool of that id be as the sealed cfg says and takes a
+ * reference; connections to backends that are no longer in it are drained as these were told to be.
+ * 0, or a negative errno with everything as before: -ENOMEM, -EINVAL (not sealed).
+ */
 int svc_pool_set(struct svc *s, struct svc_pool_cfg *cfg);
+/* -ENOENT; -EBUSY: a listener uses it. Connections that are left are reset after drain_ms, 0: at
+ * once. */
 int svc_pool_delete(struct svc *s, uint32_t id, uint32_t drain_ms);
 
 /* What is due up to now: deadlines, drains, health checks, the Date. Call before tcp_flush(). */
@@ -263,6 +295,9 @@ uint64_t svc_next(const struct svc *s);
 	X(proxy_retries, "connections given to another backend after a failure")                   \
 	X(proxy_no_backend, "connections ended because no backend was healthy")                    \
 	X(proxy_header_bad, "connections ended because of a bad or late PROXY header")             \
+	X(proxy_untrusted, "connections reset, their source may not send a PROXY header")          \
+	X(proxy_no_source, "connections to backends not tried for want of an address or port")     \
+	X(timeouts_half_close, "connections ended by the half-close timeout")                      \
 	X(proxy_bytes_up, "octets spliced from clients to backends")                               \
 	X(proxy_bytes_down, "octets spliced from backends to clients")
 
