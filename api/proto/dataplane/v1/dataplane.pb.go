@@ -1166,7 +1166,7 @@ type TcpHealth int32
 
 const (
 	TcpHealth_TCP_HEALTH_UNSPECIFIED TcpHealth = 0
-	// Not known yet: the first checks are under way. It gets connections.
+	// Not known yet: the first check is under way. It gets connections, but does not make its pool healthy.
 	TcpHealth_TCP_HEALTH_UNKNOWN TcpHealth = 1
 	TcpHealth_TCP_HEALTH_UP      TcpHealth = 2
 	TcpHealth_TCP_HEALTH_DOWN    TcpHealth = 3
@@ -4997,7 +4997,7 @@ func (x *TcpListenerKey) GetDrainTimeout() uint32 {
 
 type TcpBackend struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Unique in its pool; 1 to 63 characters of [A-Za-z0-9._-].
+	// Unique in its pool, as address, port and vrf together are; 1 to 63 characters of [A-Za-z0-9._-].
 	Name    string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Address []byte `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	Port    uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
@@ -5116,8 +5116,12 @@ type TcpHealthCheck struct {
 	Path string `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`
 	Host string `protobuf:"bytes,8,opt,name=host,proto3" json:"host,omitempty"`
 	// HTTP: statuses that are good; 0 means 200 and 399.
-	StatusMin     uint32 `protobuf:"varint,9,opt,name=status_min,json=statusMin,proto3" json:"status_min,omitempty"`
-	StatusMax     uint32 `protobuf:"varint,10,opt,name=status_max,json=statusMax,proto3" json:"status_max,omitempty"`
+	StatusMin uint32 `protobuf:"varint,9,opt,name=status_min,json=statusMin,proto3" json:"status_min,omitempty"`
+	StatusMax uint32 `protobuf:"varint,10,opt,name=status_max,json=statusMax,proto3" json:"status_max,omitempty"`
+	// HTTP: "GET" or "HEAD"; empty means "GET".
+	Method string `protobuf:"bytes,11,opt,name=method,proto3" json:"method,omitempty"`
+	// Checks begin with a PROXY protocol header of this version, as backends that expect one want; not ANY.
+	ProxyProtocol TcpProxyProtocol `protobuf:"varint,12,opt,name=proxy_protocol,json=proxyProtocol,proto3,enum=millrace.dataplane.v1.TcpProxyProtocol" json:"proxy_protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5222,6 +5226,20 @@ func (x *TcpHealthCheck) GetStatusMax() uint32 {
 	return 0
 }
 
+func (x *TcpHealthCheck) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *TcpHealthCheck) GetProxyProtocol() TcpProxyProtocol {
+	if x != nil {
+		return x.ProxyProtocol
+	}
+	return TcpProxyProtocol_TCP_PROXY_PROTOCOL_OFF
+}
+
 // Backends that proxy listeners send to. Writing one that exists changes what differs and disturbs no connection but those of
 // backends that are disabled or left out.
 type TcpPool struct {
@@ -5239,20 +5257,22 @@ type TcpPool struct {
 	// Connections of the pool at most, all workers together; 0: no limit.
 	MaxConnections uint32        `protobuf:"varint,7,opt,name=max_connections,json=maxConnections,proto3" json:"max_connections,omitempty"`
 	SourceMode     TcpSourceMode `protobuf:"varint,8,opt,name=source_mode,json=sourceMode,proto3,enum=millrace.dataplane.v1.TcpSourceMode" json:"source_mode,omitempty"`
-	// POOL: at most 64, local addresses of the box.
+	// POOL: at most 64, local addresses of the box, of the backends' families.
 	SourceAddresses [][]byte `protobuf:"bytes,9,rep,name=source_addresses,json=sourceAddresses,proto3" json:"source_addresses,omitempty"`
-	// Header sent to the backends.
-	ProxyProtocolOut TcpProxyProtocol `protobuf:"varint,10,opt,name=proxy_protocol_out,json=proxyProtocolOut,proto3,enum=millrace.dataplane.v1.TcpProxyProtocol" json:"proxy_protocol_out,omitempty"`
-	// Milliseconds, up to 600,000; 0 means 5,000.
-	ConnectTimeout uint32 `protobuf:"varint,11,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
-	// Milliseconds without data in either direction; 0: the listener's alone.
-	IdleTimeout uint32 `protobuf:"varint,12,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
-	// Backends tried for one connection, 1 to 16; 0 means 3.
-	ConnectAttempts uint32 `protobuf:"varint,13,opt,name=connect_attempts,json=connectAttempts,proto3" json:"connect_attempts,omitempty"`
-	// The pool is healthy while at least so many enabled backends are; 0 means 1.
-	MinHealthy uint32 `protobuf:"varint,14,opt,name=min_healthy,json=minHealthy,proto3" json:"min_healthy,omitempty"`
+	// The pool is healthy while at least so many backends are up; 0 means 1.
+	MinHealthy uint32 `protobuf:"varint,10,opt,name=min_healthy,json=minHealthy,proto3" json:"min_healthy,omitempty"`
 	// Of the connections to backends.
-	Options       *TcpOptions `protobuf:"bytes,15,opt,name=options,proto3" json:"options,omitempty"`
+	Options *TcpOptions `protobuf:"bytes,11,opt,name=options,proto3" json:"options,omitempty"`
+	// MAGLEV: entries of the table, a prime up to 1,048,573; 0 means 65,537.
+	MaglevSize uint32 `protobuf:"varint,12,opt,name=maglev_size,json=maglevSize,proto3" json:"maglev_size,omitempty"`
+	// MAGLEV: boxes that are to agree on the hash have the same.
+	HashSeed uint64 `protobuf:"varint,13,opt,name=hash_seed,json=hashSeed,proto3" json:"hash_seed,omitempty"`
+	// Failed connections of clients in a row that take a backend out for `passive_time` milliseconds; 0 means 5, and 10,000.
+	// Backends so taken out are still used when there are no others.
+	PassiveFall uint32 `protobuf:"varint,14,opt,name=passive_fall,json=passiveFall,proto3" json:"passive_fall,omitempty"`
+	PassiveTime uint32 `protobuf:"varint,15,opt,name=passive_time,json=passiveTime,proto3" json:"passive_time,omitempty"`
+	// Failed connections of clients take no backend out.
+	NoPassive     bool `protobuf:"varint,16,opt,name=no_passive,json=noPassive,proto3" json:"no_passive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5350,34 +5370,6 @@ func (x *TcpPool) GetSourceAddresses() [][]byte {
 	return nil
 }
 
-func (x *TcpPool) GetProxyProtocolOut() TcpProxyProtocol {
-	if x != nil {
-		return x.ProxyProtocolOut
-	}
-	return TcpProxyProtocol_TCP_PROXY_PROTOCOL_OFF
-}
-
-func (x *TcpPool) GetConnectTimeout() uint32 {
-	if x != nil {
-		return x.ConnectTimeout
-	}
-	return 0
-}
-
-func (x *TcpPool) GetIdleTimeout() uint32 {
-	if x != nil {
-		return x.IdleTimeout
-	}
-	return 0
-}
-
-func (x *TcpPool) GetConnectAttempts() uint32 {
-	if x != nil {
-		return x.ConnectAttempts
-	}
-	return 0
-}
-
 func (x *TcpPool) GetMinHealthy() uint32 {
 	if x != nil {
 		return x.MinHealthy
@@ -5390,6 +5382,41 @@ func (x *TcpPool) GetOptions() *TcpOptions {
 		return x.Options
 	}
 	return nil
+}
+
+func (x *TcpPool) GetMaglevSize() uint32 {
+	if x != nil {
+		return x.MaglevSize
+	}
+	return 0
+}
+
+func (x *TcpPool) GetHashSeed() uint64 {
+	if x != nil {
+		return x.HashSeed
+	}
+	return 0
+}
+
+func (x *TcpPool) GetPassiveFall() uint32 {
+	if x != nil {
+		return x.PassiveFall
+	}
+	return 0
+}
+
+func (x *TcpPool) GetPassiveTime() uint32 {
+	if x != nil {
+		return x.PassiveTime
+	}
+	return 0
+}
+
+func (x *TcpPool) GetNoPassive() bool {
+	if x != nil {
+		return x.NoPassive
+	}
+	return false
 }
 
 // IN_USE while a listener refers to it. Its connections belong to listeners and are ended by deleting those.
@@ -7383,17 +7410,23 @@ type TcpPoolState struct {
 	// Connections to backends now and in all.
 	Active      uint64 `protobuf:"varint,6,opt,name=active,proto3" json:"active,omitempty"`
 	Connections uint64 `protobuf:"varint,7,opt,name=connections,proto3" json:"connections,omitempty"`
-	// Connections of clients that got no backend: none healthy, limits, no attempt succeeded.
-	Failed uint64 `protobuf:"varint,8,opt,name=failed,proto3" json:"failed,omitempty"`
-	// Attempts made with another backend after one failed.
-	Retries  uint64        `protobuf:"varint,9,opt,name=retries,proto3" json:"retries,omitempty"`
-	BytesIn  uint64        `protobuf:"varint,10,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
-	BytesOut uint64        `protobuf:"varint,11,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
-	Counters []*TcpCounter `protobuf:"bytes,12,rep,name=counters,proto3" json:"counters,omitempty"`
+	// Attempts that failed, and attempts made with another backend after that.
+	ConnectFailed uint64 `protobuf:"varint,8,opt,name=connect_failed,json=connectFailed,proto3" json:"connect_failed,omitempty"`
+	Retries       uint64 `protobuf:"varint,9,opt,name=retries,proto3" json:"retries,omitempty"`
+	BytesIn       uint64 `protobuf:"varint,10,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	BytesOut      uint64 `protobuf:"varint,11,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
 	// Unix nanoseconds of the last change of `healthy`.
-	LastChange    uint64 `protobuf:"varint,13,opt,name=last_change,json=lastChange,proto3" json:"last_change,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LastChange uint64 `protobuf:"varint,12,opt,name=last_change,json=lastChange,proto3" json:"last_change,omitempty"`
+	// Clients' connections that got no backend: none is up; all were full; every attempt failed.
+	NoBackend uint64 `protobuf:"varint,13,opt,name=no_backend,json=noBackend,proto3" json:"no_backend,omitempty"`
+	Full      uint64 `protobuf:"varint,14,opt,name=full,proto3" json:"full,omitempty"`
+	Exhausted uint64 `protobuf:"varint,15,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
+	// Connections reset since their backend's drain took too long or it was disabled.
+	DrainAborts uint64 `protobuf:"varint,16,opt,name=drain_aborts,json=drainAborts,proto3" json:"drain_aborts,omitempty"`
+	// Backends that are not drained or disabled.
+	BackendsEnabled uint32 `protobuf:"varint,17,opt,name=backends_enabled,json=backendsEnabled,proto3" json:"backends_enabled,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *TcpPoolState) Reset() {
@@ -7475,9 +7508,9 @@ func (x *TcpPoolState) GetConnections() uint64 {
 	return 0
 }
 
-func (x *TcpPoolState) GetFailed() uint64 {
+func (x *TcpPoolState) GetConnectFailed() uint64 {
 	if x != nil {
-		return x.Failed
+		return x.ConnectFailed
 	}
 	return 0
 }
@@ -7503,16 +7536,44 @@ func (x *TcpPoolState) GetBytesOut() uint64 {
 	return 0
 }
 
-func (x *TcpPoolState) GetCounters() []*TcpCounter {
-	if x != nil {
-		return x.Counters
-	}
-	return nil
-}
-
 func (x *TcpPoolState) GetLastChange() uint64 {
 	if x != nil {
 		return x.LastChange
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetNoBackend() uint64 {
+	if x != nil {
+		return x.NoBackend
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetFull() uint64 {
+	if x != nil {
+		return x.Full
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetExhausted() uint64 {
+	if x != nil {
+		return x.Exhausted
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetDrainAborts() uint64 {
+	if x != nil {
+		return x.DrainAborts
+	}
+	return 0
+}
+
+func (x *TcpPoolState) GetBackendsEnabled() uint32 {
+	if x != nil {
+		return x.BackendsEnabled
 	}
 	return 0
 }
@@ -7526,7 +7587,7 @@ type TcpBackendState struct {
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Unix nanoseconds of the last change of `health`.
 	LastChange uint64 `protobuf:"varint,5,opt,name=last_change,json=lastChange,proto3" json:"last_change,omitempty"`
-	// Weight in force now (slow start), in thousandths of the configured one.
+	// Weight in force now, in thousandths: 1,000 times the configured one, less during slow start, 0 if it gets no connections.
 	EffectiveWeight uint32 `protobuf:"varint,6,opt,name=effective_weight,json=effectiveWeight,proto3" json:"effective_weight,omitempty"`
 	// Left out of the pool, and still has connections.
 	Draining      bool   `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
@@ -10705,7 +10766,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x06weight\x18\x05 \x01(\rR\x06weight\x12<\n" +
 	"\x05admin\x18\x06 \x01(\x0e2&.millrace.dataplane.v1.TcpBackendAdminR\x05admin\x12'\n" +
 	"\x0fmax_connections\x18\a \x01(\rR\x0emaxConnections\x12#\n" +
-	"\rdrain_timeout\x18\b \x01(\rR\fdrainTimeout\"\xa7\x02\n" +
+	"\rdrain_timeout\x18\b \x01(\rR\fdrainTimeout\"\x8f\x03\n" +
 	"\x0eTcpHealthCheck\x12=\n" +
 	"\x04kind\x18\x01 \x01(\x0e2).millrace.dataplane.v1.TcpHealthCheckKindR\x04kind\x12\x1a\n" +
 	"\binterval\x18\x02 \x01(\rR\binterval\x12\x18\n" +
@@ -10719,7 +10780,9 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"status_min\x18\t \x01(\rR\tstatusMin\x12\x1d\n" +
 	"\n" +
 	"status_max\x18\n" +
-	" \x01(\rR\tstatusMax\"\x8d\x06\n" +
+	" \x01(\rR\tstatusMax\x12\x16\n" +
+	"\x06method\x18\v \x01(\tR\x06method\x12N\n" +
+	"\x0eproxy_protocol\x18\f \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\rproxyProtocol\"\xe2\x05\n" +
 	"\aTcpPool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12=\n" +
 	"\bbackends\x18\x02 \x03(\v2!.millrace.dataplane.v1.TcpBackendR\bbackends\x12A\n" +
@@ -10731,15 +10794,18 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x0fmax_connections\x18\a \x01(\rR\x0emaxConnections\x12E\n" +
 	"\vsource_mode\x18\b \x01(\x0e2$.millrace.dataplane.v1.TcpSourceModeR\n" +
 	"sourceMode\x12)\n" +
-	"\x10source_addresses\x18\t \x03(\fR\x0fsourceAddresses\x12U\n" +
-	"\x12proxy_protocol_out\x18\n" +
-	" \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\x10proxyProtocolOut\x12'\n" +
-	"\x0fconnect_timeout\x18\v \x01(\rR\x0econnectTimeout\x12!\n" +
-	"\fidle_timeout\x18\f \x01(\rR\vidleTimeout\x12)\n" +
-	"\x10connect_attempts\x18\r \x01(\rR\x0fconnectAttempts\x12\x1f\n" +
-	"\vmin_healthy\x18\x0e \x01(\rR\n" +
+	"\x10source_addresses\x18\t \x03(\fR\x0fsourceAddresses\x12\x1f\n" +
+	"\vmin_healthy\x18\n" +
+	" \x01(\rR\n" +
 	"minHealthy\x12;\n" +
-	"\aoptions\x18\x0f \x01(\v2!.millrace.dataplane.v1.TcpOptionsR\aoptions\" \n" +
+	"\aoptions\x18\v \x01(\v2!.millrace.dataplane.v1.TcpOptionsR\aoptions\x12\x1f\n" +
+	"\vmaglev_size\x18\f \x01(\rR\n" +
+	"maglevSize\x12\x1b\n" +
+	"\thash_seed\x18\r \x01(\x04R\bhashSeed\x12!\n" +
+	"\fpassive_fall\x18\x0e \x01(\rR\vpassiveFall\x12!\n" +
+	"\fpassive_time\x18\x0f \x01(\rR\vpassiveTime\x12\x1d\n" +
+	"\n" +
+	"no_passive\x18\x10 \x01(\bR\tnoPassive\" \n" +
 	"\n" +
 	"TcpPoolKey\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\xf4\x01\n" +
@@ -10963,7 +11029,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x18fast_open_cookie_invalid\x18\x14 \x01(\x04R\x15fastOpenCookieInvalid\x12\x19\n" +
 	"\bbytes_in\x18\x15 \x01(\x04R\abytesIn\x12\x1b\n" +
 	"\tbytes_out\x18\x16 \x01(\x04R\bbytesOut\x12;\n" +
-	"\aservice\x18\x17 \x03(\v2!.millrace.dataplane.v1.TcpCounterR\aservice\"\xc1\x03\n" +
+	"\aservice\x18\x17 \x03(\v2!.millrace.dataplane.v1.TcpCounterR\aservice\"\xb0\x04\n" +
 	"\fTcpPoolState\x126\n" +
 	"\x06config\x18\x01 \x01(\v2\x1e.millrace.dataplane.v1.TcpPoolR\x06config\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x18\n" +
@@ -10971,15 +11037,20 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\bbackends\x18\x04 \x01(\rR\bbackends\x12)\n" +
 	"\x10backends_healthy\x18\x05 \x01(\rR\x0fbackendsHealthy\x12\x16\n" +
 	"\x06active\x18\x06 \x01(\x04R\x06active\x12 \n" +
-	"\vconnections\x18\a \x01(\x04R\vconnections\x12\x16\n" +
-	"\x06failed\x18\b \x01(\x04R\x06failed\x12\x18\n" +
+	"\vconnections\x18\a \x01(\x04R\vconnections\x12%\n" +
+	"\x0econnect_failed\x18\b \x01(\x04R\rconnectFailed\x12\x18\n" +
 	"\aretries\x18\t \x01(\x04R\aretries\x12\x19\n" +
 	"\bbytes_in\x18\n" +
 	" \x01(\x04R\abytesIn\x12\x1b\n" +
-	"\tbytes_out\x18\v \x01(\x04R\bbytesOut\x12=\n" +
-	"\bcounters\x18\f \x03(\v2!.millrace.dataplane.v1.TcpCounterR\bcounters\x12\x1f\n" +
-	"\vlast_change\x18\r \x01(\x04R\n" +
-	"lastChange\"\x8f\x04\n" +
+	"\tbytes_out\x18\v \x01(\x04R\bbytesOut\x12\x1f\n" +
+	"\vlast_change\x18\f \x01(\x04R\n" +
+	"lastChange\x12\x1d\n" +
+	"\n" +
+	"no_backend\x18\r \x01(\x04R\tnoBackend\x12\x12\n" +
+	"\x04full\x18\x0e \x01(\x04R\x04full\x12\x1c\n" +
+	"\texhausted\x18\x0f \x01(\x04R\texhausted\x12!\n" +
+	"\fdrain_aborts\x18\x10 \x01(\x04R\vdrainAborts\x12)\n" +
+	"\x10backends_enabled\x18\x11 \x01(\rR\x0fbackendsEnabled\"\x8f\x04\n" +
 	"\x0fTcpBackendState\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x129\n" +
 	"\x06config\x18\x02 \x01(\v2!.millrace.dataplane.v1.TcpBackendR\x06config\x128\n" +
@@ -11615,12 +11686,12 @@ var file_dataplane_v1_dataplane_proto_depIdxs = []int32{
 	51,  // 66: millrace.dataplane.v1.TcpListener.deny:type_name -> millrace.dataplane.v1.TcpPrefix
 	9,   // 67: millrace.dataplane.v1.TcpBackend.admin:type_name -> millrace.dataplane.v1.TcpBackendAdmin
 	12,  // 68: millrace.dataplane.v1.TcpHealthCheck.kind:type_name -> millrace.dataplane.v1.TcpHealthCheckKind
-	60,  // 69: millrace.dataplane.v1.TcpPool.backends:type_name -> millrace.dataplane.v1.TcpBackend
-	10,  // 70: millrace.dataplane.v1.TcpPool.algorithm:type_name -> millrace.dataplane.v1.TcpAlgorithm
-	11,  // 71: millrace.dataplane.v1.TcpPool.hash_key:type_name -> millrace.dataplane.v1.TcpHashKey
-	61,  // 72: millrace.dataplane.v1.TcpPool.health_check:type_name -> millrace.dataplane.v1.TcpHealthCheck
-	13,  // 73: millrace.dataplane.v1.TcpPool.source_mode:type_name -> millrace.dataplane.v1.TcpSourceMode
-	8,   // 74: millrace.dataplane.v1.TcpPool.proxy_protocol_out:type_name -> millrace.dataplane.v1.TcpProxyProtocol
+	8,   // 69: millrace.dataplane.v1.TcpHealthCheck.proxy_protocol:type_name -> millrace.dataplane.v1.TcpProxyProtocol
+	60,  // 70: millrace.dataplane.v1.TcpPool.backends:type_name -> millrace.dataplane.v1.TcpBackend
+	10,  // 71: millrace.dataplane.v1.TcpPool.algorithm:type_name -> millrace.dataplane.v1.TcpAlgorithm
+	11,  // 72: millrace.dataplane.v1.TcpPool.hash_key:type_name -> millrace.dataplane.v1.TcpHashKey
+	61,  // 73: millrace.dataplane.v1.TcpPool.health_check:type_name -> millrace.dataplane.v1.TcpHealthCheck
+	13,  // 74: millrace.dataplane.v1.TcpPool.source_mode:type_name -> millrace.dataplane.v1.TcpSourceMode
 	50,  // 75: millrace.dataplane.v1.TcpPool.options:type_name -> millrace.dataplane.v1.TcpOptions
 	14,  // 76: millrace.dataplane.v1.List.table:type_name -> millrace.dataplane.v1.Table
 	65,  // 77: millrace.dataplane.v1.List.tcp:type_name -> millrace.dataplane.v1.TcpFilter
@@ -11656,38 +11727,37 @@ var file_dataplane_v1_dataplane_proto_depIdxs = []int32{
 	58,  // 107: millrace.dataplane.v1.TcpListenerState.config:type_name -> millrace.dataplane.v1.TcpListener
 	78,  // 108: millrace.dataplane.v1.TcpListenerState.service:type_name -> millrace.dataplane.v1.TcpCounter
 	62,  // 109: millrace.dataplane.v1.TcpPoolState.config:type_name -> millrace.dataplane.v1.TcpPool
-	78,  // 110: millrace.dataplane.v1.TcpPoolState.counters:type_name -> millrace.dataplane.v1.TcpCounter
-	60,  // 111: millrace.dataplane.v1.TcpBackendState.config:type_name -> millrace.dataplane.v1.TcpBackend
-	19,  // 112: millrace.dataplane.v1.TcpBackendState.health:type_name -> millrace.dataplane.v1.TcpHealth
-	20,  // 113: millrace.dataplane.v1.TcpConnection.state:type_name -> millrace.dataplane.v1.TcpState
-	5,   // 114: millrace.dataplane.v1.TcpConnection.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
-	21,  // 115: millrace.dataplane.v1.TcpConnection.ca_state:type_name -> millrace.dataplane.v1.TcpCaState
-	87,  // 116: millrace.dataplane.v1.Info.owners:type_name -> millrace.dataplane.v1.OwnerEpoch
-	91,  // 117: millrace.dataplane.v1.Event.link:type_name -> millrace.dataplane.v1.LinkEvent
-	71,  // 118: millrace.dataplane.v1.Event.neighbor:type_name -> millrace.dataplane.v1.NeighborState
-	42,  // 119: millrace.dataplane.v1.Event.neighbor_gone:type_name -> millrace.dataplane.v1.NeighborKey
-	70,  // 120: millrace.dataplane.v1.Event.address:type_name -> millrace.dataplane.v1.AddressState
-	92,  // 121: millrace.dataplane.v1.Event.next_hop:type_name -> millrace.dataplane.v1.NextHopEvent
-	93,  // 122: millrace.dataplane.v1.Event.table_full:type_name -> millrace.dataplane.v1.TableFullEvent
-	94,  // 123: millrace.dataplane.v1.Event.overflow:type_name -> millrace.dataplane.v1.Overflow
-	96,  // 124: millrace.dataplane.v1.Event.trace:type_name -> millrace.dataplane.v1.TraceRecord
-	99,  // 125: millrace.dataplane.v1.Event.captured:type_name -> millrace.dataplane.v1.CapturedPackets
-	38,  // 126: millrace.dataplane.v1.Event.interface_gone:type_name -> millrace.dataplane.v1.InterfaceKey
-	101, // 127: millrace.dataplane.v1.Event.end:type_name -> millrace.dataplane.v1.StreamEnd
-	90,  // 128: millrace.dataplane.v1.Event.tcp_health:type_name -> millrace.dataplane.v1.TcpHealthEvent
-	19,  // 129: millrace.dataplane.v1.TcpHealthEvent.health:type_name -> millrace.dataplane.v1.TcpHealth
-	15,  // 130: millrace.dataplane.v1.LinkEvent.oper_status:type_name -> millrace.dataplane.v1.OperStatus
-	97,  // 131: millrace.dataplane.v1.TraceRecord.steps:type_name -> millrace.dataplane.v1.TraceStep
-	22,  // 132: millrace.dataplane.v1.Capture.direction:type_name -> millrace.dataplane.v1.CaptureDirection
-	100, // 133: millrace.dataplane.v1.CapturedPackets.packets:type_name -> millrace.dataplane.v1.CapturedPacket
-	23,  // 134: millrace.dataplane.v1.PingResult.outcome:type_name -> millrace.dataplane.v1.PingOutcome
-	74,  // 135: millrace.dataplane.v1.LookupResult.route:type_name -> millrace.dataplane.v1.RouteState
-	65,  // 136: millrace.dataplane.v1.TcpKill.filter:type_name -> millrace.dataplane.v1.TcpFilter
-	137, // [137:137] is the sub-list for method output_type
-	137, // [137:137] is the sub-list for method input_type
-	137, // [137:137] is the sub-list for extension type_name
-	137, // [137:137] is the sub-list for extension extendee
-	0,   // [0:137] is the sub-list for field type_name
+	60,  // 110: millrace.dataplane.v1.TcpBackendState.config:type_name -> millrace.dataplane.v1.TcpBackend
+	19,  // 111: millrace.dataplane.v1.TcpBackendState.health:type_name -> millrace.dataplane.v1.TcpHealth
+	20,  // 112: millrace.dataplane.v1.TcpConnection.state:type_name -> millrace.dataplane.v1.TcpState
+	5,   // 113: millrace.dataplane.v1.TcpConnection.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
+	21,  // 114: millrace.dataplane.v1.TcpConnection.ca_state:type_name -> millrace.dataplane.v1.TcpCaState
+	87,  // 115: millrace.dataplane.v1.Info.owners:type_name -> millrace.dataplane.v1.OwnerEpoch
+	91,  // 116: millrace.dataplane.v1.Event.link:type_name -> millrace.dataplane.v1.LinkEvent
+	71,  // 117: millrace.dataplane.v1.Event.neighbor:type_name -> millrace.dataplane.v1.NeighborState
+	42,  // 118: millrace.dataplane.v1.Event.neighbor_gone:type_name -> millrace.dataplane.v1.NeighborKey
+	70,  // 119: millrace.dataplane.v1.Event.address:type_name -> millrace.dataplane.v1.AddressState
+	92,  // 120: millrace.dataplane.v1.Event.next_hop:type_name -> millrace.dataplane.v1.NextHopEvent
+	93,  // 121: millrace.dataplane.v1.Event.table_full:type_name -> millrace.dataplane.v1.TableFullEvent
+	94,  // 122: millrace.dataplane.v1.Event.overflow:type_name -> millrace.dataplane.v1.Overflow
+	96,  // 123: millrace.dataplane.v1.Event.trace:type_name -> millrace.dataplane.v1.TraceRecord
+	99,  // 124: millrace.dataplane.v1.Event.captured:type_name -> millrace.dataplane.v1.CapturedPackets
+	38,  // 125: millrace.dataplane.v1.Event.interface_gone:type_name -> millrace.dataplane.v1.InterfaceKey
+	101, // 126: millrace.dataplane.v1.Event.end:type_name -> millrace.dataplane.v1.StreamEnd
+	90,  // 127: millrace.dataplane.v1.Event.tcp_health:type_name -> millrace.dataplane.v1.TcpHealthEvent
+	19,  // 128: millrace.dataplane.v1.TcpHealthEvent.health:type_name -> millrace.dataplane.v1.TcpHealth
+	15,  // 129: millrace.dataplane.v1.LinkEvent.oper_status:type_name -> millrace.dataplane.v1.OperStatus
+	97,  // 130: millrace.dataplane.v1.TraceRecord.steps:type_name -> millrace.dataplane.v1.TraceStep
+	22,  // 131: millrace.dataplane.v1.Capture.direction:type_name -> millrace.dataplane.v1.CaptureDirection
+	100, // 132: millrace.dataplane.v1.CapturedPackets.packets:type_name -> millrace.dataplane.v1.CapturedPacket
+	23,  // 133: millrace.dataplane.v1.PingResult.outcome:type_name -> millrace.dataplane.v1.PingOutcome
+	74,  // 134: millrace.dataplane.v1.LookupResult.route:type_name -> millrace.dataplane.v1.RouteState
+	65,  // 135: millrace.dataplane.v1.TcpKill.filter:type_name -> millrace.dataplane.v1.TcpFilter
+	136, // [136:136] is the sub-list for method output_type
+	136, // [136:136] is the sub-list for method input_type
+	136, // [136:136] is the sub-list for extension type_name
+	136, // [136:136] is the sub-list for extension extendee
+	0,   // [0:136] is the sub-list for field type_name
 }
 
 func init() { file_dataplane_v1_dataplane_proto_init() }
