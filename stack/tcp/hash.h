@@ -83,7 +83,9 @@ static inline uint64_t tcp_load64(const void *p)
 static inline void tcp_sip_tuple(struct tcp_sip *s, const struct tcp_tuple *t, uint8_t purpose,
 				 unsigned int rounds)
 {
-	tcp_sip_word(s, tcp_load64(&t->lport) ^ (uint64_t)purpose << 56, rounds);
+	const uint8_t *ports = (const uint8_t *)t + offsetof(struct tcp_tuple, lport);
+
+	tcp_sip_word(s, tcp_load64(ports) ^ (uint64_t)purpose << 56, rounds);
 	if (t->family == 4) {
 		/* The last words end in the IPv4 addresses. */
 		tcp_sip_word(s,
