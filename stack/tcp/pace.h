@@ -13,7 +13,7 @@ struct tcp_cc;
 /* A burst is what the rate allows in this time, but at least two segments, and … */
 #define TCP_PACE_QUANTUM_NS 1000000u
 /* … at most this many octets, so that a fast flow does not fill a small queue at once. */
-#define TCP_PACE_BURST_MAX 262144u
+#define TCP_PACE_BURST_MAX 65536u
 
 /*
  * Octets per second for algorithms that do not pace themselves: cwnd over srtt, times 2 in slow
