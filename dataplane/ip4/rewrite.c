@@ -7,6 +7,7 @@
 #include "../core/worker.h"
 #include "../fib/nexthop.h"
 #include "../fib/nh_count.h"
+#include "../port/offload.h"
 #include "parse.h"
 
 enum {
@@ -16,8 +17,8 @@ enum {
 	EDGE_MAX,
 };
 
-static uint16_t too_big(struct mb_meta *meta, const struct rte_ipv4_hdr *ip,
-			const struct nexthop *nh)
+static __rte_noinline uint16_t too_big(struct mb_meta *meta, const struct rte_ipv4_hdr *ip,
+				       const struct nexthop *nh)
 {
 	if (!(ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_DF_FLAG)))
 		return EDGE_FRAGMENT;
@@ -47,8 +48,11 @@ static __rte_always_inline uint16_t rewrite(struct rte_mbuf *m, struct mb_meta *
 		/* RFC 1624: the TTL is the upper byte of its 16-bit word. */
 		sum = (uint32_t)ip->hdr_checksum + RTE_BE16(0x0100);
 		ip->hdr_checksum = (uint16_t)(sum + (sum >= 0xffff));
+	} else if (unlikely(!offload_prepare(m, nh))) {
+		return too_big(meta, ip, nh);
 	}
-	if (unlikely(m->pkt_len > nh->mtu && !(meta->flags & MB_FRAGMENT)))
+	if (unlikely(m->pkt_len > nh->mtu && !(meta->flags & MB_FRAGMENT) &&
+		     !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)))
 		return too_big(meta, ip, nh);
 	rte_mov16(p - 16, nh->l2);
 	if (unlikely(nh->l2_len == 18))
@@ -57,6 +61,8 @@ static __rte_always_inline uint16_t rewrite(struct rte_mbuf *m, struct mb_meta *
 	m->data_len += nh->l2_len;
 	m->pkt_len += nh->l2_len;
 	m->port = nh->port;
+	if (unlikely(meta->flags & MB_HOST))
+		offload_finish(m, nh->port);
 	return EDGE_TX;
 }
 

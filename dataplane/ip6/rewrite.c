@@ -6,6 +6,7 @@
 #include "../core/worker.h"
 #include "../fib/nexthop.h"
 #include "../fib/nh_count.h"
+#include "../port/offload.h"
 #include "parse.h"
 
 enum {
@@ -35,7 +36,8 @@ static __rte_always_inline uint16_t rewrite(struct rte_mbuf *m, struct mb_meta *
 		if (unlikely(m->pkt_len > nh->mtu))
 			return refuse(meta, ICMP6_TOO_BIG, nh->mtu);
 		ip->hop_limits--;
-	} else if (unlikely(m->pkt_len > nh->mtu)) {
+	} else if (unlikely(!offload_prepare(m, nh) ||
+			    (m->pkt_len > nh->mtu && !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)))) {
 		return refuse(meta, ICMP6_TOO_BIG, nh->mtu);
 	}
 	/*
@@ -55,6 +57,8 @@ static __rte_always_inline uint16_t rewrite(struct rte_mbuf *m, struct mb_meta *
 	m->data_len += nh->l2_len;
 	m->pkt_len += nh->l2_len;
 	m->port = nh->port;
+	if (unlikely(meta->flags & MB_HOST))
+		offload_finish(m, nh->port);
 	return EDGE_TX;
 }
 

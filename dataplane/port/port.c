@@ -21,6 +21,8 @@
 #define LINK_POLL_MS	    100
 #define FRAME_OVERHEAD	    18
 #define MTU_MAX		    9000
+/* Payload of a segment a device cuts: with its headers it is an IP packet, of 16-bit length. */
+#define TSO_MAX 65160
 
 struct port *ports[RTE_MAX_ETHPORTS];
 
@@ -50,6 +52,24 @@ static uint16_t queues(uint16_t want, uint16_t max, const char *field, struct dp
 	return RTE_MAX(RTE_MIN(max, (uint16_t)n_workers), 1);
 }
 
+/* What the device does for packets the box makes itself; forwarded ones ask for nothing. */
+static uint64_t tx_offloads(struct port *p, const struct rte_eth_dev_info *info)
+{
+	const uint64_t sums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+	uint64_t capa = info->tx_offload_capa, use = capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+
+	p->multi_segs = use != 0;
+	p->tx_checksum = (capa & sums) == sums;
+	if (p->tx_checksum)
+		use |= sums;
+	/* A large segment is several buffers. */
+	if (p->tx_checksum && p->multi_segs && (capa & RTE_ETH_TX_OFFLOAD_TCP_TSO)) {
+		use |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+		p->tso_max = TSO_MAX;
+	}
+	return use;
+}
+
 static int configure(struct port *p, const struct iface_config *c,
 		     const struct rte_eth_dev_info *info, struct dp_error *err)
 {
@@ -71,7 +91,7 @@ static int configure(struct port *p, const struct iface_config *c,
 			info->flow_type_rss_offloads;
 	}
 	conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_SCATTER & info->rx_offload_capa;
-	conf.txmode.offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS & info->tx_offload_capa;
+	conf.txmode.offloads = tx_offloads(p, info);
 	conf.intr_conf.lsc = (*info->dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
 	conf.intr_conf.rxq = 1;
 	rc = rte_eth_dev_configure(p->id, p->n_rxq, p->n_txq, &conf);

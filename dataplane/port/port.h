@@ -17,6 +17,11 @@ struct port {
 	/* Interface of untagged frames. */
 	uint16_t iface;
 	bool promisc;
+	/* Takes packets of several buffers; computes TCP and IPv4 header checksums; cuts TCP
+	 * segments of up to so many octets of payload (0: does not). */
+	bool multi_segs;
+	bool tx_checksum;
+	uint32_t tso_max;
 	/* Interface per VLAN id, IFACE_NONE where there is none. */
 	uint16_t vlan_iface[4096];
 	/* ---- control thread only ---- */

@@ -11,12 +11,57 @@ DROP_NODE(port_tx_down, "port-tx-down", "the port is down or gone");
 DROP_NODE(port_tx_handoff, "port-tx-handoff-full",
 	  "the worker that owns the port's transmit queue is behind");
 
+DROP_NODE(port_tx_chain, "port-tx-chain",
+	  "the device takes one buffer a packet, and this one does not fit it or there was none");
+
 enum {
 	EDGE_FULL,
 	EDGE_DOWN,
 	EDGE_HANDOFF,
+	EDGE_CHAIN,
 	EDGE_MAX,
 };
+
+/* A copy in one buffer; takes the packet. NULL if it does not fit or there is none. */
+static struct rte_mbuf *flatten(struct rte_mbuf *m)
+{
+	struct rte_mbuf *flat = rte_pktmbuf_alloc(dp_pool);
+	char *to = flat != NULL && m->pkt_len <= UINT16_MAX
+			   ? rte_pktmbuf_append(flat, (uint16_t)m->pkt_len)
+			   : NULL;
+
+	if (to == NULL) {
+		rte_pktmbuf_free(flat);
+		return NULL;
+	}
+	for (const struct rte_mbuf *s = m; s != NULL; s = s->next) {
+		memcpy(to, rte_pktmbuf_mtod(s, const void *), s->data_len);
+		to += s->data_len;
+	}
+	flat->port = m->port;
+	flat->ol_flags = m->ol_flags & (RTE_MBUF_F_TX_OFFLOAD_MASK & ~RTE_MBUF_F_TX_TCP_SEG);
+	flat->tx_offload = m->tx_offload;
+	*mb_meta(flat) = *mb_meta(m);
+	rte_pktmbuf_free(m);
+	return flat;
+}
+
+/* For devices that take one buffer a packet. Returns how many are left. */
+static uint16_t flatten_run(struct rte_graph *graph, struct rte_node *node, struct rte_mbuf **pkts,
+			    uint16_t n)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i]->nb_segs == 1 ? pkts[i] : flatten(pkts[i]);
+
+		if (m != NULL)
+			pkts[kept++] = m;
+		else
+			rte_node_enqueue_x1(graph, node, EDGE_CHAIN, pkts[i]);
+	}
+	return kept;
+}
 
 static void send_run(struct rte_graph *graph, struct rte_node *node, struct worker *w,
 		     struct rte_mbuf **pkts, uint16_t n)
@@ -38,6 +83,11 @@ static void send_run(struct rte_graph *graph, struct rte_node *node, struct work
 		if (sent < n)
 			rte_node_enqueue(graph, node, EDGE_HANDOFF, (void **)&pkts[sent], n - sent);
 		return;
+	}
+	if (unlikely(!p->multi_segs)) {
+		n = flatten_run(graph, node, pkts, n);
+		if (n == 0)
+			return;
 	}
 	sent = rte_eth_tx_burst(port, w->txq[port], pkts, n);
 	/* Once more: many devices free descriptors only when asked to send. */
@@ -91,6 +141,7 @@ static struct rte_node_register port_tx_node = {
 			[EDGE_FULL] = "drop-port-tx-full",
 			[EDGE_DOWN] = "drop-port-tx-down",
 			[EDGE_HANDOFF] = "drop-port-tx-handoff-full",
+			[EDGE_CHAIN] = "drop-port-tx-chain",
 		},
 };
 RTE_NODE_REGISTER(port_tx_node);
