@@ -10,7 +10,6 @@ enum {
 	PURPOSE_PORT,
 	PURPOSE_PORT_INDEX,
 	PURPOSE_COOKIE,
-	PURPOSE_TFO,
 };
 
 #define EPOCH_SHIFT 36
@@ -118,18 +117,31 @@ bool tcp_cookie_check(const struct tcp_key *key, const struct tcp_tuple *t, uint
 	return true;
 }
 
+/* The addresses as they stand in the packet, hashed as one message by SipHash-2-4: so other
+ * servers' cookies of the same key are the same. The key has no other use, so no purpose is in. */
 void tcp_tfo_cookie(const struct tcp_key *key, const struct tcp_addr *client,
 		    const struct tcp_addr *server, uint8_t out[TCP_TFO_COOKIE_LEN])
 {
 	struct tcp_sip s;
+	uint32_t len;
 	uint64_t h;
 
 	tcp_sip_start(&s, key);
-	tcp_sip_word(&s, (uint64_t)PURPOSE_TFO << 56, 2);
-	tcp_sip_word(&s, tcp_load64(client->b), 2);
-	tcp_sip_word(&s, tcp_load64(client->b + 8), 2);
-	tcp_sip_word(&s, tcp_load64(server->b), 2);
-	tcp_sip_word(&s, tcp_load64(server->b + 8), 2);
+	if (tcp_addr_is4(client)) {
+		uint8_t both[8];
+
+		memcpy(both, client->b + 12, 4);
+		memcpy(both + 4, server->b + 12, 4);
+		tcp_sip_word(&s, tcp_load64(both), 2);
+		len = 8;
+	} else {
+		tcp_sip_word(&s, tcp_load64(client->b), 2);
+		tcp_sip_word(&s, tcp_load64(client->b + 8), 2);
+		tcp_sip_word(&s, tcp_load64(server->b), 2);
+		tcp_sip_word(&s, tcp_load64(server->b + 8), 2);
+		len = 32;
+	}
+	tcp_sip_word(&s, (uint64_t)len << 56, 2);
 	h = tcp_sip_end(&s, 4);
 	memcpy(out, &h, TCP_TFO_COOKIE_LEN);
 }

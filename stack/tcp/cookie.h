@@ -48,7 +48,8 @@ bool tcp_cookie_check(const struct tcp_key *key, const struct tcp_tuple *t, uint
 
 #define TCP_TFO_COOKIE_LEN 8
 
-/* Fast Open cookie (RFC 7413 section 4.1.2) of a client's address for one of ours. */
+/* Fast Open cookie (RFC 7413 section 4.1.2) of a client's address for one of ours. The key is for
+ * nothing else. */
 void tcp_tfo_cookie(const struct tcp_key *key, const struct tcp_addr *client,
 		    const struct tcp_addr *server, uint8_t out[TCP_TFO_COOKIE_LEN]);
 /*

@@ -147,6 +147,16 @@ struct tcp_config {
 	uint64_t start_ns;
 };
 
+#define TCP_FAST_OPEN_KEY 16
+
+/*
+ * The key of Fast Open cookies (RFC 7413 section 4.1.2), in place of the engine's own random ones:
+ * so that servers that share an address honour each other's. Cookies of the key before stay valid.
+ * They are what Linux makes of the same key (tcp_fastopen_key, octets in the order of
+ * TCP_FASTOPEN_KEY).
+ */
+void tcp_set_fast_open_key(struct tcp_engine *e, const uint8_t key[TCP_FAST_OPEN_KEY]);
+
 /* NULL with errno set (EINVAL, ENOMEM). */
 struct tcp_engine *tcp_engine_create(const struct tcp_config *cfg, const struct tcp_env *env);
 /* Frees everything; services are not told, nothing is sent. */
@@ -305,6 +315,13 @@ struct tcp_options {
 };
 
 struct tcp_conn_stats;
+
+/*
+ * Changes a connection's options while it lives: Nagle, delayed ACKs, DSCP and TTL, keepalive, user
+ * and FIN-WAIT-2 timeouts, buffer limits, and the MSS if it is smaller than now. Others only count
+ * at the start.
+ */
+void tcp_set_options(struct tcp_conn *c, const struct tcp_options *o);
 
 /* The service's pointer and callbacks; may be changed at any time. */
 void *tcp_user(const struct tcp_conn *c);
@@ -466,11 +483,20 @@ struct tcp_info {
 	/* Segments; ssthresh UINT32_MAX: infinite. */
 	uint32_t cwnd, ssthresh;
 	uint32_t mss, advmss, pmtu;
+	/* Largest segment received lately. */
+	uint32_t rcv_mss;
 	/* Octets. */
 	uint32_t snd_wnd, rcv_wnd, rcvbuf, sndbuf;
 	uint32_t recv_queue, send_queue;
+	/* Of the send queue, not sent yet. */
+	uint32_t unsent;
 	/* Segments. */
 	uint32_t unacked, sacked, lost, retrans, reordering;
+	/* Segments delivered so far, each once. */
+	uint32_t delivered;
+	/* Doublings of the retransmission timeout, and window or keepalive probes, unanswered. */
+	uint8_t backoff, probes;
+	uint32_t last_data_recv_ms;
 	uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retrans;
 	uint64_t segs_out, segs_in;
 	uint32_t total_retrans, rto_count, dsack_dups;
