@@ -58,6 +58,11 @@ struct svc_http_response {
 	/* Inline text or a file's contents (svc_http_body_file()). */
 	uint8_t *body;
 	uint32_t body_len;
+	/* How body is freed; NULL: free(). */
+	void (*body_free)(void *body);
+	/* Where devices find body, if they do: large bodies are then sent without being copied. 0:
+	 * they do not, or it is not known. */
+	rte_iova_t body_iova;
 };
 
 /* Methods of svc_http_cfg.methods. */
@@ -93,6 +98,8 @@ struct svc_http_cfg {
 	uint32_t header_timeout_ms;
 	/* Milliseconds without progress within a request's body; 0: 30,000. */
 	uint32_t body_timeout_ms;
+	/* Octets of a request's head at most, beyond is 431; 256 to 65,536, 0: 16,384. */
+	uint32_t max_head;
 	/* Octets of request body at most, beyond is 413; 0: 1 GiB. */
 	uint64_t max_body;
 	/* Requests after which the connection is closed; 0: no limit. */
@@ -289,7 +296,7 @@ uint64_t svc_next(const struct svc *s);
 	X(no_state, "connections ended for want of service state")                                 \
 	X(no_buffers, "connections ended for want of packet buffers")                              \
 	X(drained, "connections asked to end because the listener was deleted")                    \
-	X(aborted, "connections reset because the listener was deleted or by an operator")         \
+	X(aborted, "connections reset because they did not end by then")                           \
 	X(proxy_connects, "connections tried to backends")                                         \
 	X(proxy_connect_fails, "connections to backends that failed or timed out")                 \
 	X(proxy_retries, "connections given to another backend after a failure")                   \
@@ -365,6 +372,8 @@ struct svc_type {
 	const char *name;
 	/* Octets of state for svc_state_get(); 0: the service has none. */
 	uint32_t state_size;
+	/* Writes what it has at once: Nagle's algorithm would only delay its last segment. */
+	bool no_nagle;
 	/* Of the kind-specific part. May be NULL. */
 	int (*validate)(const struct svc_listener_cfg *cfg, struct svc_fault *fault);
 	/* Frees what the kind-specific part of a configuration points to. May be NULL. */
@@ -451,10 +460,15 @@ void svc_state_put(struct svc *s, enum svc_kind kind, void *state);
 void svc_timer_start(struct svc_listener *l, struct tcp_conn *c);
 /*
  * For the timer callback: true (and counted) if one of them passed and the service has to end the
- * connection; else the timer runs again. It is not set with each packet: it looks at the
- * connection's age and idle time when it goes off.
+ * connection, as svc_expire() does; else the timer runs again. It is not set with each packet: it
+ * looks at the connection's age and idle time when it goes off.
  */
 bool svc_timer_expired(struct svc_listener *l, struct tcp_conn *c);
+/* Milliseconds until then, at least 1; 0: one has passed (not counted); UINT32_MAX: none is set.
+ * For services that have deadlines of their own to run by the same timer. */
+uint32_t svc_timer_left(struct svc_listener *l, struct tcp_conn *c, bool *total);
+/* Ends a connection whose time is up: orderly if the peer took everything, else by reset. */
+void svc_expire(struct svc_listener *l, struct tcp_conn *c);
 
 /* The value of a Date field (RFC 9110 section 5.6.7), 29 octets, of the last svc_poll(). */
 const char *svc_date(const struct svc *s);
