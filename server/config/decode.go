@@ -73,6 +73,14 @@ func (d *decoder) value(v reflect.Value, in any, path string) {
 	case *MAC:
 		d.text(in, path, func(s string) (err error) { *p, err = ParseMAC(s); return err })
 		return
+	case *Duration:
+		switch n, isNumber := in.(json.Number); {
+		case isNumber && n != "0":
+			d.errs.addf(path, "%s lacks a unit: s, m, h or ms", n)
+		case !isNumber:
+			d.text(in, path, func(s string) (err error) { *p, err = ParseDuration(s); return err })
+		}
+		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -89,7 +97,7 @@ func (d *decoder) value(v reflect.Value, in any, path string) {
 		} else {
 			d.errs.addf(path, "%s is not true or false", show(in))
 		}
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		d.number(v, in, path)
 	case reflect.String:
 		d.string(v, in, path)
@@ -134,7 +142,7 @@ func (d *decoder) number(v reflect.Value, in any, path string) {
 	}
 	most := uint64(1)<<v.Type().Bits() - 1
 	u, err := strconv.ParseUint(n.String(), 10, 64)
-	if f, ferr := n.Float64(); err != nil && ferr == nil && f >= 0 && f <= float64(most) && f == math.Trunc(f) {
+	if f, ferr := n.Float64(); err != nil && ferr == nil && f >= 0 && f <= float64(most) && f < 1<<64 && f == math.Trunc(f) {
 		u, err = uint64(f), nil // 1e6
 	}
 	if err != nil || u > most {

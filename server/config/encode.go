@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,9 @@ func (c *Config) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("encode configuration: %w", err)
 	}
 	var tree any
-	if err := json.Unmarshal(b, &tree); err != nil {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber() // numbers of 64 bits stay what they are
+	if err := d.Decode(&tree); err != nil {
 		return nil, fmt.Errorf("encode configuration: %w", err)
 	}
 	return json.MarshalIndent(tree, "", "  ")
@@ -67,6 +70,8 @@ func encode(v reflect.Value) any {
 		}
 		return list
 	case reflect.Array: // MAC
+		return fmt.Sprint(v.Interface())
+	case reflect.Int64: // Duration
 		return fmt.Sprint(v.Interface())
 	case reflect.String:
 		return v.String()

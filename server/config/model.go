@@ -22,6 +22,7 @@ type Config struct {
 	Interfaces       []Interface       `cfg:"interfaces"`
 	RoutingPolicy    RoutingPolicy     `cfg:"routing-policy"`
 	Settings         Settings          `cfg:"settings"`
+	TCP              TCP               `cfg:"tcp"`
 }
 
 // System is what belongs to the box and its two processes. Changes of Dataplane and of the listen addresses take effect when

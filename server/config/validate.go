@@ -72,6 +72,7 @@ func (c *Config) Validate() error {
 	}
 	v.routingPolicy()
 	v.settings()
+	v.tcp()
 	return v.errs.err()
 }
 
@@ -129,7 +130,7 @@ func keyValue(v reflect.Value, key string) string {
 }
 
 // limit reports a number outside lo..hi; 0 is not set and never wrong.
-func limit[T uint8 | uint16 | uint32](v *validator, path string, n T, lo, hi uint64) {
+func limit[T uint8 | uint16 | uint32 | uint64](v *validator, path string, n T, lo, hi uint64) {
 	if n != 0 && (uint64(n) < lo || uint64(n) > hi) {
 		v.errs.addf(path, "%d is not from %d to %d", n, lo, hi)
 	}
