@@ -25,7 +25,10 @@ func (c *Client) Page(ctx context.Context, l *pb.List) (*pb.ListResult, error) {
 func list[T any](ctx context.Context, c *Client, l *pb.List, rows func(*pb.ListResult) []T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		q := &pb.List{Table: l.GetTable(), Limit: l.GetLimit(), Vrf: l.GetVrf(), Ipv6: l.GetIpv6(), Interface: l.GetInterface()}
+		q := &pb.List{
+			Table: l.GetTable(), Limit: l.GetLimit(), Vrf: l.GetVrf(), Ipv6: l.GetIpv6(), Interface: l.GetInterface(), Name: l.GetName(),
+			Tcp: l.GetTcp(),
+		}
 		if q.Limit == 0 {
 			q.Limit = 2048
 		}

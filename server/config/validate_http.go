@@ -7,6 +7,13 @@ import (
 
 func (v *validator) http(h *TCPHTTP, p string) {
 	v.httpResponse(&h.Response, p+".response")
+	size := h.Response.size()
+	for i := range h.Routes {
+		size += h.Routes[i].Response.size()
+	}
+	if size > maxHTTP {
+		v.errs.addf(p, "responses of %d bytes together, at most %d are allowed; use body-file", size, maxHTTP)
+	}
 	if len(h.Routes) > maxRoutes {
 		v.errs.addf(p+".routes", "%d routes, at most %d are allowed", len(h.Routes), maxRoutes)
 		return
@@ -31,6 +38,15 @@ func (v *validator) http(h *TCPHTTP, p string) {
 	}
 	v.span(p+".body-timeout", h.BodyTimeout, ms, hour)
 	limit(v, p+".max-body", h.MaxBody, 1, 1<<40)
+}
+
+// size is what a response takes where the configuration is written to the data plane.
+func (r *HTTPResponse) size() int {
+	n := len(r.Body)
+	for _, h := range r.Headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	return n
 }
 
 func (v *validator) httpResponse(r *HTTPResponse, p string) {

@@ -16,6 +16,7 @@ const (
 	MaxBackends  = 1024 // of one pool
 	maxPrefixes  = 1024 // allowed or denied by one listener
 	maxBody      = 1 << 20
+	maxHTTP      = 2 << 20 // of one listener: it has to fit a frame of the seam
 	maxRoutes    = 256
 	maxHeaders   = 64
 	day          = 24 * hour

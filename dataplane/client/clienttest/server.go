@@ -44,6 +44,8 @@ type state struct {
 	objects map[string]Object
 	order   []string // keys in the order of their creation
 	log     []string
+	// health of pools and backends, by "POOL" and "POOL/BACKEND"; what is not in it is up.
+	health map[string]pb.TcpHealth
 }
 
 // Listen starts a server on a unix socket.
@@ -59,7 +61,7 @@ func Listen(path string, bootID uint64) (*Server, error) {
 }
 
 func newState(bootID uint64) state {
-	return state{bootID: bootID, epochs: map[string]uint64{}, objects: map[string]Object{}}
+	return state{bootID: bootID, epochs: map[string]uint64{}, objects: map[string]Object{}, health: map[string]pb.TcpHealth{}}
 }
 
 // Close ends it.
@@ -371,6 +373,14 @@ func Key(op *pb.Op) (key string, del bool) {
 		return "ra " + o.RouterAdvertisementDelete.GetName(), true
 	case *pb.Op_Settings:
 		return "settings", false
+	case *pb.Op_TcpPool:
+		return "tcp-pool " + o.TcpPool.GetName(), false
+	case *pb.Op_TcpPoolDelete:
+		return "tcp-pool " + o.TcpPoolDelete.GetName(), true
+	case *pb.Op_TcpListener:
+		return "tcp-listener " + o.TcpListener.GetName(), false
+	case *pb.Op_TcpListenerDelete:
+		return "tcp-listener " + o.TcpListenerDelete.GetName(), true
 	}
 	return "", false
 }
@@ -403,11 +413,13 @@ func (s *Server) list(l *pb.List) *pb.Response {
 			a := o.GetAddress()
 			res.Addresses = append(res.Addresses, &pb.AddressState{
 				Interface: a.GetInterface(), Address: a.GetAddress(), PrefixLen: a.GetPrefixLen(), Dad: pb.DadState_DAD_STATE_PREFERRED,
+				Kind: a.GetKind(),
 			})
 		case l.GetTable() == pb.Table_TABLE_ROUTES && o.GetRoute() != nil && vrfName(o.GetRoute().GetVrf()) == vrfName(l.GetVrf()) &&
 			(len(o.GetRoute().GetPrefix()) == 16) == l.GetIpv6():
 			r := o.GetRoute()
 			res.Routes = append(res.Routes, &pb.RouteState{Prefix: r.GetPrefix(), PrefixLen: r.GetPrefixLen(), GroupId: r.GetGroupId()})
+		case tcpRow(l, o, res, s.poolHealth):
 		case l.GetTable() == pb.Table_TABLE_VRFS && o.GetVrf() != nil:
 			res.Vrfs = append(res.Vrfs, &pb.VrfState{Name: o.GetVrf().GetName()})
 		default:

@@ -7175,8 +7175,9 @@ func (x *TcpCounter) GetGauge() bool {
 }
 
 type TcpListenerState struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Config *TcpListener           `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without the bodies of HTTP responses, so that a page fits a frame.
+	Config *TcpListener `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
 	// Number in TcpConnection; chosen by the data plane, not used again while one with it is drained.
 	Id    uint32 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
