@@ -15,6 +15,11 @@ SANITIZE   ?=
 BENCH      ?= .
 # Seconds per fuzzer.
 FUZZTIME   ?= 60
+# The packetdrill tool and the folder of its scripts, of a checkout with the tool built.
+PACKETDRILL         ?= ../packetdrill/gtests/net/packetdrill/packetdrill
+PACKETDRILL_SCRIPTS ?= $(dir $(PACKETDRILL))../tcp
+# PATTERN=regexp selects scripts.
+PATTERN    ?= .
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 ifeq ($(SANITIZE),)
@@ -38,7 +43,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 include mk/deps.mk
 
-.PHONY: help build dataplane go generate lint format test test-go test-c test-integration test-sanitize demo bench fuzz clean
+.PHONY: help build dataplane go generate lint format test test-go test-c test-integration test-sanitize demo bench fuzz packetdrill clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -90,6 +95,11 @@ bench: build deps-test deps-bench ## measurements against peers; BENCH=regexp se
 
 fuzz: deps-build deps-lint deps-test ## FUZZTIME seconds of each fuzzer, C and Go
 	FUZZTIME=$(FUZZTIME) mk/fuzz.sh
+
+packetdrill: deps-build ## public packetdrill scripts against the TCP engine; PACKETDRILL=tool PATTERN=regexp
+	@if [ ! -f $(MESON_BUILD)/build.ninja ]; then meson setup $(MESON_BUILD) $(MESON_ARGS) >/dev/null; fi
+	@ninja --quiet -C $(MESON_BUILD) stack/libmillrace-packetdrill.so
+	mk/packetdrill.sh $(MESON_BUILD)/stack/libmillrace-packetdrill.so $(PACKETDRILL) $(PACKETDRILL_SCRIPTS) '$(PATTERN)'
 
 clean: ## what the build made
 	rm -rf $(BUILD) $(BIN)
