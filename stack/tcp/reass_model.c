@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Octets of sequence space that a script moves in, and records there are. */
-#define SPACE	8192
+#define SPACE	4096
 #define RECORDS 64
 
 struct octet {

@@ -152,8 +152,8 @@ static void test_bursts(void)
 		deadline[out[i]] = UINT64_MAX;
 	set(200, 6 * TICK);
 	set(201, 7 * TICK + 1);
-	/* Taken out of the middle of a slot that is being emptied. */
-	for (uint32_t i = 0; i < 100; i += 7)
+	/* Taken out of the middle and the head of a slot that is being emptied. */
+	for (uint32_t i = 0; i < 100; i += 5)
 		unset(i);
 	advance(7 * TICK, 8);
 	CHECK(!tcp_wheel_pending(&records[200].node));
