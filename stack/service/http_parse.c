@@ -359,3 +359,8 @@ enum http_event http_parse(struct http_parse *p, const void *data, size_t len, s
 	*taken = (size_t)(d - (const uint8_t *)data);
 	return ev;
 }
+
+bool http_parse_in_body(const struct http_parse *p)
+{
+	return p->state > S_HEAD_LF && p->state < S_DONE;
+}

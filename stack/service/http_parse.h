@@ -93,6 +93,9 @@ static inline bool http_parse_idle(const struct http_parse *p)
 	return p->state == 0;
 }
 
+/* The head is complete and the body is not. */
+bool http_parse_in_body(const struct http_parse *p);
+
 /* The client expects the connection to stay open after this request (RFC 9112 section 9.3). */
 static inline bool http_parse_persistent(const struct http_parse *p)
 {

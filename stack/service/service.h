@@ -316,7 +316,7 @@ struct svc_stats {
 #define X(name, help) +1
 enum { SVC_STATS_COUNT = 0 SVC_STATS(X) };
 #undef X
-/* Names as operators see them ("requests", "responses-2xx") and their explanation, in order. */
+/* Names of the fields (operators see dashes for underscores, as of tcp_mib) and what they count. */
 extern const char *const svc_stat_names[SVC_STATS_COUNT], *const svc_stat_helps[SVC_STATS_COUNT];
 
 struct svc_listener_stats {
