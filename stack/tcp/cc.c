@@ -8,7 +8,7 @@
 #define HYSTART_SAMPLES	      8
 #define HYSTART_CSS_ROUNDS    5
 /* Below this, RTTs vary for reasons of scheduling, not of queues. */
-#define HYSTART_NOISE_US 100u
+#define HYSTART_NOISE_US 50u
 
 #define INIT_CWND 10
 
@@ -75,13 +75,14 @@ void cc_hystart_init(struct cc_hystart *h, const struct tcp_cc *cc)
 }
 
 /*
- * How much the RTT may grow. RFC 9406 has an eighth of it, between 4 and 16 ms. On paths whose RTT
- * is itself below 4 ms, a queue of 4 ms is many windows and overflows first: there the lower bound
- * is the RTT itself, a queue as long as the path.
+ * How much the RTT may grow from round to round. RFC 9406 has an eighth of it, between 4 and 16 ms.
+ * On paths whose RTT is itself below 4 ms, a queue of 4 ms is many windows and overflows first:
+ * there the lower bound is the RTT itself, a queue as long as the path.
  */
-static uint32_t hystart_threshold(uint32_t rtt_us)
+static uint32_t hystart_threshold(const struct tcp_cc *cc, uint32_t rtt_us)
 {
-	uint32_t low = cc_min(cc_max(rtt_us, HYSTART_NOISE_US), HYSTART_MIN_THRESH_US);
+	uint32_t base = cc->min_rtt_us != 0 ? cc->min_rtt_us : rtt_us;
+	uint32_t low = cc_min(cc_max(base, HYSTART_NOISE_US), HYSTART_MIN_THRESH_US);
 
 	return cc_max(low, cc_min(rtt_us / HYSTART_RTT_DIVISOR, HYSTART_MAX_THRESH_US));
 }
@@ -102,7 +103,7 @@ bool cc_hystart_ack(struct cc_hystart *h, struct tcp_cc *cc, uint32_t rtt_us)
 			h->css_rounds = 0;
 		} else if (!css &&
 			   h->round_min_rtt_us >=
-				   h->last_min_rtt_us + hystart_threshold(h->last_min_rtt_us)) {
+				   h->last_min_rtt_us + hystart_threshold(cc, h->last_min_rtt_us)) {
 			h->css_baseline_us = h->round_min_rtt_us;
 			h->css_rounds = 0;
 			cc->cwnd_cnt = 0;
