@@ -62,6 +62,7 @@ func (c *Controller) apply(ctx context.Context, next *config.Config) error {
 		}
 	}
 	c.cfg.Store(next)
+	c.term.change(func() {}) // other addresses may have to be announced
 	c.alarms.clear("bgp-config")
 	if !reflect.DeepEqual(old.System.Dataplane, next.System.Dataplane) || old.System.GRPCListen != next.System.GRPCListen ||
 		old.System.MetricsListen != next.System.MetricsListen || old.System.PKIDirectory != next.System.PKIDirectory {
@@ -87,6 +88,9 @@ func (c *Controller) bring(ctx context.Context, old, next *config.Config) error 
 	}
 	c.dropInstances(next)
 	p := makePlan(c.objects.have, desired(next))
+	if d, ok := config.DrainOf(ctx); ok {
+		p = p.drain(uint32(d.Milliseconds()))
+	}
 	if c.synced {
 		if err := c.bringObjects(ctx, p, next); err != nil {
 			return err

@@ -192,6 +192,7 @@ func (c *Controller) startBGP(name string) (*instanceBGP, error) {
 	c.bgp[name] = in
 	c.bgpMu.Unlock()
 	c.restart.expect(name)
+	c.term.change(func() {})
 	return in, nil
 }
 

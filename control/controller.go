@@ -54,6 +54,7 @@ type Controller struct {
 	rib    *rib.RIB
 	fib    *fibRunner
 	alarms *alarms
+	term   *termination
 	cfg    atomic.Pointer[config.Config]
 
 	// lock is held by who changes something: the objects, the RIB's routes of the configuration, the speakers.
@@ -85,7 +86,7 @@ func New(o Options) (*Controller, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Controller{
-		opt: o, log: o.Logger, rib: rib.New(rib.Options{}), alarms: newAlarms(o.Logger), lock: make(chan struct{}, 1),
+		opt: o, log: o.Logger, rib: rib.New(rib.Options{}), alarms: newAlarms(o.Logger), term: newTermination(), lock: make(chan struct{}, 1),
 		restart: newRestart(o.Logger), first: make(chan struct{}), bgp: map[string]*instanceBGP{},
 	}
 	dp, err := client.New(client.Options{
@@ -144,6 +145,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	wg.Go(func() { c.fib.run(ctx) })
 	wg.Go(func() { c.restart.run(ctx, c) })
 	wg.Go(func() { c.retry(ctx) })
+	wg.Go(func() { c.followTermination(ctx) })
 
 	select {
 	case <-c.first:

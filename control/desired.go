@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -23,6 +24,8 @@ const (
 	rankAddress
 	rankNeighbor
 	rankRA
+	rankPool
+	rankListener
 )
 
 // object is one thing that the data plane has to have.
@@ -44,7 +47,7 @@ type object struct {
 func desired(c *config.Config) []object {
 	objects := []object{{
 		key: "settings", rank: rankSettings, path: "settings",
-		add: &pb.Op{Op: &pb.Op_Settings{Settings: settings(&c.Settings)}},
+		add: &pb.Op{Op: &pb.Op_Settings{Settings: tcpSettings(settings(&c.Settings), &c.TCP)}},
 	}}
 	for _, n := range c.NetworkInstances {
 		if n.Name == config.DefaultInstance {
@@ -66,6 +69,7 @@ func desired(c *config.Config) []object {
 	for i := range c.Interfaces {
 		objects = append(objects, onInterface(&c.Interfaces[i])...)
 	}
+	objects = append(objects, tcpObjects(c)...)
 	sortObjects(objects)
 	return objects
 }
@@ -186,7 +190,9 @@ func (o object) remake(p object) bool {
 		a, b := o.add.GetInterface(), p.add.GetInterface()
 		return a.GetKind() != b.GetKind() || a.GetDevice() != b.GetDevice() || a.GetParent() != b.GetParent() || a.GetVlanId() != b.GetVlanId()
 	case o.rank == rankAddress:
-		return true // its prefix length
+		return true // its prefix length or kind
+	case o.rank == rankListener:
+		return remakeListener(o.add.GetTcpListener(), p.add.GetTcpListener())
 	}
 	return false
 }
@@ -197,12 +203,20 @@ func (o object) moves(p object) bool {
 	return a != nil && b != nil && a.GetVrf() != b.GetVrf()
 }
 
-// vrf is the instance that an interface object is in.
+// vrf is the instance that an interface or listener is in.
 func (o object) vrf() string {
-	if f := o.add.GetInterface(); f != nil {
-		return f.GetVrf()
+	switch op := o.add.GetOp().(type) {
+	case *pb.Op_Interface:
+		return op.Interface.GetVrf()
+	case *pb.Op_TcpListener:
+		return op.TcpListener.GetVrf()
 	}
 	return ""
+}
+
+// reaches says whether one of the instances is one that a pool has backends in.
+func (o object) reaches(gone map[string]bool) bool {
+	return slices.ContainsFunc(o.add.GetTcpPool().GetBackends(), func(b *pb.TcpBackend) bool { return gone[vrfKey(b.GetVrf())] })
 }
 
 // connected is a route that an interface address makes.

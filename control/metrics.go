@@ -96,7 +96,7 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	if !m.c.dp.Connected() {
 		return
 	}
-	for _, part := range []func(context.Context, chan<- prometheus.Metric) error{m.info, m.interfaces, m.graph, m.tables} {
+	for _, part := range []func(context.Context, chan<- prometheus.Metric) error{m.info, m.interfaces, m.graph, m.tables, m.tcp} {
 		if err := part(ctx, ch); err != nil {
 			m.log.Warn("metrics of the data plane", "error", err)
 			return

@@ -173,6 +173,9 @@ func (o *objects) readAddresses(ctx context.Context, owner string) error {
 			continue
 		}
 		obj := onInterface(&config.Interface{Name: a.GetInterface(), Addresses: []prefix{p}})[0]
+		if a.GetKind() == pb.AddressKind_ADDRESS_KIND_VIRTUAL {
+			obj = vipObject(a.GetInterface(), p.Addr(), fmt.Sprintf("tcp.vips[%s]", p.Addr()))
+		}
 		o.have[obj.key] = obj
 	}
 	for n, err := range o.dp.Neighbors(ctx, "") {
@@ -190,6 +193,32 @@ func (o *objects) readAddresses(ctx context.Context, owner string) error {
 			Address: p.Addr(), MAC: config.MAC(n.GetMac()),
 		}}})[0]
 		o.have[obj.key] = obj
+	}
+	return o.readTCP(ctx, owner)
+}
+
+// readTCP fills in the pools and listeners. Those that are being drained are no more.
+func (o *objects) readTCP(ctx context.Context, owner string) error {
+	for p, err := range o.dp.TCPPools(ctx, "") {
+		if noTCP(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read TCP pools: %w", err)
+		}
+		if p.GetOwner() == owner {
+			obj := poolObject(p.GetConfig())
+			o.have[obj.key] = obj
+		}
+	}
+	for l, err := range o.dp.TCPListeners(ctx, "") {
+		if err != nil {
+			return fmt.Errorf("read TCP listeners: %w", err)
+		}
+		if l.GetOwner() == owner && !l.GetDraining() {
+			obj := listenerObject(l.GetConfig())
+			o.have[obj.key] = obj
+		}
 	}
 	return nil
 }

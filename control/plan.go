@@ -50,7 +50,7 @@ func makePlan(have map[string]object, want []object) plan {
 			gone[o.key] = true
 		case o.parent != "" && gone[o.parent]:
 			gone[o.key] = true
-		case o.parent != "" && moved[o.parent] && o.rank > rankLoopback:
+		case o.parent != "" && moved[o.parent] && o.rank > rankLoopback, o.reaches(gone):
 			lost[o.key] = true
 		}
 	}
@@ -67,6 +67,14 @@ func makePlan(have map[string]object, want []object) plan {
 		if !ok || gone[o.key] || lost[o.key] || !old.same(o) {
 			p.add = append(p.add, o)
 		}
+	}
+	return p
+}
+
+// drain gives the listeners that are deleted another time than their own.
+func (p plan) drain(milliseconds uint32) plan {
+	for i, o := range p.del {
+		p.del[i] = o.drained(milliseconds)
 	}
 	return p
 }

@@ -85,7 +85,7 @@ func (r *redistributor) dropOthers(ctx context.Context, rules []rule) {
 	r.mu.Lock()
 	var gone []netip.Prefix
 	for p, src := range r.advertised {
-		if !slices.ContainsFunc(rules, func(u rule) bool { return u.source == src && u.passes(p) }) {
+		if src != sourceVIP && !slices.ContainsFunc(rules, func(u rule) bool { return u.source == src && u.passes(p) }) {
 			gone = append(gone, p)
 		}
 	}

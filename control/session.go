@@ -86,6 +86,7 @@ func (c *Controller) replayLocked(ctx context.Context) error {
 func (c *Controller) finish(failed []failure) {
 	c.unfinished = len(failed) > 0
 	c.showFailures(failed)
+	c.notePresent()
 }
 
 // retry tries again what the data plane refused. It ends with ctx.
@@ -165,6 +166,8 @@ func (c *Controller) event(ctx context.Context, e *pb.Event) {
 			fmt.Sprintf("the table %s of %s is full: %d entries", t.GetTable(), t.GetVrf(), t.GetCapacity()))
 	case *pb.Event_NextHop:
 		c.log.Info("next hop", "id", e.NextHop.GetId(), "up", e.NextHop.GetUp(), "reason", e.NextHop.GetReason())
+	case *pb.Event_TcpHealth:
+		c.healthEvent(e.TcpHealth)
 	case *pb.Event_Overflow:
 		c.log.Warn("events of the data plane lost; reading its state", "dropped", e.Overflow.GetDropped())
 		c.resync(ctx)
@@ -229,6 +232,7 @@ func (c *Controller) addressEvent(a *pb.AddressState) {
 
 // resync reads what events would have told.
 func (c *Controller) resync(ctx context.Context) {
+	c.term.change(func() { c.term.stale = true })
 	if err := c.refreshLinks(ctx, c.Config()); err != nil {
 		c.log.Warn("read the data plane's state", "error", err)
 		return
