@@ -102,7 +102,7 @@ struct tcp_mib {
 
 #define TCP_MIB_COUNT (sizeof(struct tcp_mib) / sizeof(uint64_t))
 
-/* Name ("retrans-fast") and meaning of counter i < TCP_MIB_COUNT. */
+/* Name ("retrans_fast") and meaning of counter i < TCP_MIB_COUNT. */
 const char *tcp_mib_name(unsigned int i);
 const char *tcp_mib_text(unsigned int i);
 

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wheel.h"
 
+#include <limits.h>
+
 /*
- * Invariants: a timer of level 0 is due within 256 ticks from `now` on, so its slot is its tick
- * modulo 256. One of level l is due 256^l ticks or more after the time it was put there, so the
- * slot that `now` is in at level l has been emptied when `now` entered it, and if it is occupied
- * again, for a time a full turn later.
+ * Level l is for timers due within 512 of its slots, of 256^l ticks each, from `now` on. The slot
+ * that `now` is in at a level above 0 is empty, or else was occupied again for a full turn later:
+ * it was moved down before `now` came to it, from the time on when `now` came to the one before.
  */
 
 /* Ticks that `now` may lag behind: timers are put into levels by their distance from it. */
-#define LAG	 64
-#define TICK_MAX ((UINT64_C(1) << (64 - TCP_WHEEL_SHIFT)) - 1)
+#define LAG 64
+/* Timers that are moved down ahead of time per call. */
+#define PORTION	  64
+#define WORDS	  (TCP_WHEEL_SLOTS / 64)
+#define SLOT_MASK (TCP_WHEEL_SLOTS - 1)
+#define TICK_MAX  ((UINT64_C(1) << (64 - TCP_WHEEL_SHIFT)) - 1)
+#define REACH	  (((uint64_t)TCP_WHEEL_SLOTS << 8 * (TCP_WHEEL_LEVELS - 1)) - 1)
 
 static inline uint64_t min64(uint64_t a, uint64_t b)
 {
@@ -28,7 +34,17 @@ void tcp_wheel_init(struct tcp_wheel *w, void *base, size_t stride, size_t offse
 	w->check = w->now + LAG;
 }
 
-static void unlink_node(struct tcp_wheel *w, struct tcp_wheel_node *n)
+static inline uint64_t *word_of(struct tcp_wheel *w, uint32_t slot)
+{
+	return &w->occupied[0][0] + slot / 64;
+}
+
+static inline uint64_t bit_of(uint32_t slot)
+{
+	return UINT64_C(1) << (slot & 63);
+}
+
+static void unlink_node(struct tcp_wheel *w, const struct tcp_wheel_node *n)
 {
 	if (n->next != TCP_NIL)
 		tcp_wheel_node(w, n->next)->prev = n->prev;
@@ -38,7 +54,7 @@ static void unlink_node(struct tcp_wheel *w, struct tcp_wheel_node *n)
 	}
 	w->head[n->slot] = n->next;
 	if (n->next == TCP_NIL)
-		w->occupied[n->slot >> 8][(n->slot & 255) >> 6] &= ~(UINT64_C(1) << (n->slot & 63));
+		*word_of(w, n->slot) &= ~bit_of(n->slot);
 }
 
 static void link_node(struct tcp_wheel *w, struct tcp_wheel_node *n, uint32_t idx, uint32_t slot)
@@ -49,30 +65,31 @@ static void link_node(struct tcp_wheel *w, struct tcp_wheel_node *n, uint32_t id
 	if (n->next != TCP_NIL)
 		tcp_wheel_node(w, n->next)->prev = idx;
 	w->head[slot] = idx;
-	w->occupied[slot >> 8][(slot & 255) >> 6] |= UINT64_C(1) << (slot & 63);
+	*word_of(w, slot) |= bit_of(slot);
 }
 
 /* Which slot a tick belongs to as of now, and when something happens there. */
 static uint32_t slot_of(const struct tcp_wheel *w, uint64_t tick, uint64_t *event)
 {
 	uint64_t delta;
-	unsigned int shift;
+	unsigned int level;
 
 	if (tick < w->now)
 		tick = w->now;
 	delta = tick - w->now;
 	if (delta < TCP_WHEEL_SLOTS) {
 		*event = tick;
-		return tick & 255;
+		return tick & SLOT_MASK;
 	}
-	if (delta > UINT32_MAX) {
-		delta = UINT32_MAX;
+	if (delta > REACH) {
+		delta = REACH;
 		tick = w->now + delta;
 	}
-	/* A level has 8 bits. */
-	shift = (63 - (unsigned int)__builtin_clzll(delta)) & ~7u;
-	*event = tick >> shift << shift;
-	return shift * (TCP_WHEEL_SLOTS / 8) + (tick >> shift & 255);
+	/* 2^9 to 2^17 less one belong to level 1, up to 2^25 less one to level 2 … */
+	level = (62 - (unsigned int)__builtin_clzll(delta)) / 8;
+	tick >>= 8 * level;
+	*event = tick << 8 * level;
+	return level * TCP_WHEEL_SLOTS + (uint32_t)(tick & SLOT_MASK);
 }
 
 void tcp_wheel_add(struct tcp_wheel *w, uint32_t idx, uint64_t deadline_ns)
@@ -116,16 +133,16 @@ static unsigned int distance(const uint64_t *occupied, unsigned int from)
 	uint64_t bits = occupied[word] & ~UINT64_C(0) << (from & 63);
 
 	/* The first word comes again at the end, for what is before `from`. */
-	for (unsigned int i = 0; i <= TCP_WHEEL_SLOTS / 64; i++) {
+	for (unsigned int i = 0; i <= WORDS; i++) {
 		if (bits != 0)
-			return (word * 64 + (unsigned int)__builtin_ctzll(bits) - from) & 255;
-		word = (word + 1) % (TCP_WHEEL_SLOTS / 64);
+			return (word * 64 + (unsigned int)__builtin_ctzll(bits) - from) & SLOT_MASK;
+		word = (word + 1) % WORDS;
 		bits = occupied[word];
 	}
 	return TCP_WHEEL_SLOTS;
 }
 
-/* The tick at which the next slot expires or moves down. */
+/* The tick at which the next slot expires, or has to be moved down. */
 static uint64_t next_event(const struct tcp_wheel *w)
 {
 	uint64_t best = UINT64_MAX;
@@ -133,57 +150,90 @@ static uint64_t next_event(const struct tcp_wheel *w)
 
 	if (w->count == 0)
 		return best;
-	d = distance(w->occupied[0], w->now & 255);
+	d = distance(w->occupied[0], w->now & SLOT_MASK);
 	if (d != TCP_WHEEL_SLOTS)
 		best = w->now + d;
 	for (unsigned int l = 1; l < TCP_WHEEL_LEVELS; l++) {
-		const uint64_t at = w->now >> (8 * l);
+		const uint64_t following = (w->now >> 8 * l) + 1;
 
-		d = distance(w->occupied[l], (at + 1) & 255);
+		/* Nor does a higher level have anything before that. */
+		if (best <= following << 8 * l)
+			break;
+		d = distance(w->occupied[l], following & SLOT_MASK);
 		if (d != TCP_WHEEL_SLOTS)
-			best = min64(best, (at + 1 + d) << (8 * l));
+			best = min64(best, (following + d) << 8 * l);
 	}
 	return best;
 }
 
-/* Moves the timers of a slot to where they belong now. */
-static void cascade(struct tcp_wheel *w, unsigned int level, unsigned int slot)
+/* Moves up to max timers of a slot to where they belong now. Returns how many were moved. */
+static unsigned int move_down(struct tcp_wheel *w, uint32_t slot, unsigned int max)
 {
-	uint32_t idx = w->head[level * TCP_WHEEL_SLOTS + slot];
+	uint32_t idx = w->head[slot];
+	unsigned int n = 0;
 
-	w->head[level * TCP_WHEEL_SLOTS + slot] = TCP_NIL;
-	w->occupied[level][slot / 64] &= ~(UINT64_C(1) << (slot & 63));
-	while (idx != TCP_NIL) {
-		struct tcp_wheel_node *n = tcp_wheel_node(w, idx);
-		const uint32_t next = n->next;
+	/* Empty while its timers are looked at: the farthest ones come back to it. */
+	w->head[slot] = TCP_NIL;
+	*word_of(w, slot) &= ~bit_of(slot);
+	for (; idx != TCP_NIL && n < max; n++) {
+		struct tcp_wheel_node *node = tcp_wheel_node(w, idx);
+		const uint32_t next = node->next;
 		uint64_t event;
 
 		if (next != TCP_NIL)
 			__builtin_prefetch(tcp_wheel_node(w, next), 1);
-		link_node(w, n, idx, slot_of(w, (uint64_t)n->tick_high << 32 | n->tick, &event));
+		link_node(w, node, idx,
+			  slot_of(w, (uint64_t)node->tick_high << 32 | node->tick, &event));
 		idx = next;
 	}
+	if (idx != TCP_NIL) {
+		w->head[slot] = idx;
+		tcp_wheel_node(w, idx)->prev = TCP_NIL;
+		*word_of(w, slot) |= bit_of(slot);
+	}
+	return n;
 }
 
 /* Goes to a tick that is not after the next event. */
 static void go_to(struct tcp_wheel *w, uint64_t tick)
 {
 	w->now = tick;
-	for (unsigned int l = TCP_WHEEL_LEVELS - 1; l > 0; l--) {
-		const unsigned int slot = tick >> (8 * l) & 255;
+	for (unsigned int l = 1; l < TCP_WHEEL_LEVELS; l++) {
+		const uint64_t at = tick >> 8 * l;
+		const uint32_t slot = l * TCP_WHEEL_SLOTS + (uint32_t)(at & SLOT_MASK);
 
-		if ((tick & ((UINT64_C(1) << (8 * l)) - 1)) == 0 &&
-		    (w->occupied[l][slot / 64] >> (slot & 63) & 1) != 0)
-			cascade(w, l, slot);
+		if (at << 8 * l != tick)
+			return;
+		if ((*word_of(w, slot) & bit_of(slot)) != 0)
+			move_down(w, slot, UINT_MAX);
 	}
+}
+
+/* Moves a portion of the slots that come next down ahead of time. True: there is more. */
+static bool move_ahead(struct tcp_wheel *w)
+{
+	unsigned int left = PORTION;
+
+	for (unsigned int l = 1; l < TCP_WHEEL_LEVELS; l++) {
+		const uint64_t following = (w->now >> 8 * l) + 1;
+		const uint32_t slot = l * TCP_WHEEL_SLOTS + (uint32_t)(following & SLOT_MASK);
+
+		if ((*word_of(w, slot) & bit_of(slot)) == 0)
+			continue;
+		left -= move_down(w, slot, left);
+		if (left == 0)
+			return true;
+	}
+	return false;
 }
 
 unsigned int tcp_wheel_expire(struct tcp_wheel *w, uint64_t target, uint32_t *out, unsigned int max)
 {
 	unsigned int n = 0;
+	bool more;
 
 	while (w->now <= target) {
-		const unsigned int slot = w->now & 255;
+		const uint32_t slot = w->now & SLOT_MASK;
 		uint32_t idx = w->head[slot];
 
 		while (idx != TCP_NIL && n < max) {
@@ -202,10 +252,11 @@ unsigned int tcp_wheel_expire(struct tcp_wheel *w, uint64_t target, uint32_t *ou
 			w->next = w->check = w->now;
 			return n;
 		}
-		w->occupied[0][slot / 64] &= ~(UINT64_C(1) << (slot & 63));
+		*word_of(w, slot) &= ~bit_of(slot);
 		go_to(w, min64(next_event(w), target + 1));
 	}
+	more = move_ahead(w);
 	w->next = next_event(w);
-	w->check = min64(w->next, w->now + LAG);
+	w->check = more ? w->now : min64(w->next, w->now + LAG);
 	return n;
 }

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hierarchical timer wheel: a tick is 2^17 ns (131 us), 4 levels of 256 slots reach 6.5 days.
- * Adding and removing cost the same however many timers there are. A timer never fires before its
- * deadline, and at most two ticks after it (if the wheel is advanced then): farther timers wait in
- * coarse slots and move to finer ones as their time comes, where they are exact again.
+ * A hierarchical timer wheel: a tick is 2^17 ns (131 us), a slot of each of the 4 levels 256 times
+ * as long as one of the level below, and 512 slots at the last one reach 13 days. Adding and
+ * removing cost the same however many timers there are. A timer never fires before its deadline,
+ * and at most two ticks after it (if the wheel is advanced then): farther timers wait in coarse
+ * slots and move to finer ones as their time comes, where they are exact again.
+ *
+ * A level has twice the slots that one of the next level is long. So a slot may be moved down at
+ * any time while the one before it passes, which is done in small portions: a slot with 100,000
+ * timers does not hold up the packets.
  *
  * Nodes are part of the caller's records, which lie in an array and are named by index.
  */
@@ -18,7 +23,7 @@
 
 #define TCP_WHEEL_SHIFT	 17
 #define TCP_WHEEL_LEVELS 4
-#define TCP_WHEEL_SLOTS	 256
+#define TCP_WHEEL_SLOTS	 512
 #define TCP_WHEEL_NONE	 UINT16_MAX
 
 /* To be set up by tcp_wheel_node_init(). */
@@ -26,7 +31,7 @@ struct tcp_wheel_node {
 	uint32_t next, prev;
 	/* The deadline in ticks, lower bits. */
 	uint32_t tick;
-	/* Level times 256 and the slot in it; TCP_WHEEL_NONE: not waiting. */
+	/* Level times 512 and the slot in it; TCP_WHEEL_NONE: not waiting. */
 	uint16_t slot;
 	/* The deadline's upper bits: one beyond the wheel's reach goes round again. */
 	uint16_t tick_high;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define N    400
+#define N    600
 #define TICK (UINT64_C(1) << TCP_WHEEL_SHIFT)
 
 struct record {
@@ -161,6 +161,28 @@ static void test_bursts(void)
 	CHECK_EQ(advance(8 * TICK, 8), 1);
 }
 
+/* A slot with more timers than are moved down at a time; each fires in time all the same. */
+static void test_portions(uint64_t start_at, uint64_t delta, uint64_t spread, uint64_t step)
+{
+	uint64_t seed = 5, now = start_at;
+
+	start(now);
+	for (uint32_t i = 0; i < N; i++)
+		set(i, now + delta + test_random(&seed) % spread);
+	for (unsigned int i = 0; w.count != 0; i++) {
+		now += step;
+		advance(now, 16);
+		/* Ones that are set and unset while the slot is being moved. */
+		if (i % 64 == 0 && now < start_at + delta) {
+			const uint32_t k = (uint32_t)(test_random(&seed) % N);
+
+			unset(k);
+			set(k, start_at + delta + test_random(&seed) % spread);
+		}
+	}
+	CHECK(now < start_at + delta + spread + 2 * TICK + step);
+}
+
 static uint64_t some_delta(uint64_t *seed)
 {
 	const uint64_t r = test_random(seed);
@@ -208,6 +230,10 @@ int main(void)
 	test_distances();
 	test_far();
 	test_bursts();
+	test_portions(12345, 1000 * TICK, 200 * TICK, TICK);
+	test_portions(12345, 1000 * TICK, 200 * TICK, TICK / 3);
+	test_portions(UINT64_C(1) << 44, 140000 * TICK, 65536 * TICK, 7 * TICK);
+	test_portions(UINT64_C(99) << 40, 140000 * TICK, 1000 * TICK, 5000 * TICK);
 	for (uint64_t seed = 1; seed <= 60; seed++)
 		test_model(seed, 1500);
 	return 0;
