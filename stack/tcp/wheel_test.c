@@ -169,15 +169,18 @@ static void test_portions(uint64_t start_at, uint64_t delta, uint64_t spread, ui
 	start(now);
 	for (uint32_t i = 0; i < N; i++)
 		set(i, now + delta + test_random(&seed) % spread);
-	for (unsigned int i = 0; w.count != 0; i++) {
+	while (w.count != 0) {
 		now += step;
 		advance(now, 16);
-		/* Ones that are set and unset while the slot is being moved. */
-		if (i % 64 == 0 && now < start_at + delta) {
-			const uint32_t k = (uint32_t)(test_random(&seed) % N);
+		/* The first of a slot, which may just be being moved, is set anew. */
+		for (uint32_t k = TCP_WHEEL_SLOTS; k < 3 * TCP_WHEEL_SLOTS; k++) {
+			const uint32_t idx = w.head[k];
 
-			unset(k);
-			set(k, start_at + delta + test_random(&seed) % spread);
+			if (idx != TCP_NIL && now < start_at + delta) {
+				unset(idx);
+				set(idx, start_at + delta + test_random(&seed) % spread);
+				break;
+			}
 		}
 	}
 	CHECK(now < start_at + delta + spread + 2 * TICK + step);
