@@ -17,8 +17,9 @@ void rig_start(const char *name, uint32_t mbufs)
 		*argv[] = {"sim",      "-m",  memory, "--no-huge",     "--no-pci", "--no-telemetry",
 			   "--lcores", "0@0", prefix, "--log-level=4", NULL};
 
-	/* A buffer takes about 2.4 kB. */
-	snprintf(memory, sizeof(memory), "%u", 32 + mbufs / 400);
+	/* A buffer takes about 2.4 kB, and they have to lie in one piece. */
+	snprintf(memory, sizeof(memory), "%u", 64 + mbufs / 200);
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	snprintf(prefix, sizeof(prefix), "--file-prefix=%s-%d", name, (int)getpid());
 	if (rte_eal_init(RTE_DIM(argv) - 1, argv) < 0) {
 		fprintf(stderr, "rte_eal_init: %s\n", rte_strerror(rte_errno));

@@ -7,10 +7,10 @@
  *   OUT("S. 0:0(0) ack 1 win * <mss 1460,sackOK,TS val * ecr 1,wscale *>");
  *
  * Numbers are relative to the initial sequence numbers of both sides. Flags are letters of
- * FSRPU.EW; P is compared only if expected. `*` stands for any number; what an expectation leaves
- * out (ack, win, <options>) is not compared; <> means no options; `ecr @` is the newest timestamp
- * that came out. [CE] and the like are the IP header's ECN field. All functions end the process
- * with the place in the test if something is not as it should be.
+ * FSRPU.EW; P, and E and W of SYNs, are compared only if expected. `*` stands for any number; what
+ * an expectation leaves out (ack, win, <options>) is not compared; <> means no options; `ecr @` is
+ * the newest timestamp that came out. [CE] and the like are the IP header's ECN field. All
+ * functions end the process with the place in the test if something is not as it should be.
  */
 #ifndef MILLRACE_SIM_SCRIPT_H
 #define MILLRACE_SIM_SCRIPT_H

@@ -199,8 +199,11 @@ static const char *options_differ(const struct text *w, const struct seg *g)
 const char *text_differs(const struct text *w, const struct seg *g)
 {
 	const struct seg *e = &w->seg;
-	/* PSH counts only if it is expected, and URG, ECE and CWR always. */
+	/* PSH, and the offer of ECN in SYNs, count only if they are expected. */
 	uint8_t mask = e->flags & SEG_PSH ? 0xff : (uint8_t)~SEG_PSH;
+
+	if ((e->flags & SEG_SYN) && !(e->flags & (SEG_ECE | SEG_CWR)))
+		mask &= (uint8_t) ~(SEG_ECE | SEG_CWR);
 
 	if (((e->flags ^ g->flags) & mask) != 0)
 		return "flags";

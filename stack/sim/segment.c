@@ -221,7 +221,7 @@ static uint32_t put_options(const struct seg *s, uint8_t *o)
 	return n;
 }
 
-uint32_t seg_build(const struct seg *s, uint8_t out[SEG_MAX])
+uint32_t seg_build(const struct seg *s, uint8_t *out)
 {
 	uint32_t l3 = s->family == 4 ? 20 : 40, l4, len;
 	uint8_t *t = out + l3;

@@ -60,9 +60,9 @@ struct seg {
 
 /* What is wrong with the packet's form, or NULL. Checksums are checked too. */
 const char *seg_parse(const uint8_t *p, uint32_t len, struct seg *s);
-/* Writes it with good checksums and plain IP header, options in the usual order; returns the
+/* Writes it (up to SEG_MAX octets) with good checksums, plain IP header, usual options; returns the
  * length. s->payload may be NULL: zeroes. */
-uint32_t seg_build(const struct seg *s, uint8_t out[SEG_MAX]);
+uint32_t seg_build(const struct seg *s, uint8_t *out);
 /* Puts checksums right after a change. */
 void seg_fix(uint8_t *p, uint32_t len);
 /* False if a checksum shows the packet to be damaged. */
