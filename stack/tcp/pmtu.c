@@ -33,7 +33,7 @@ static void resend_large(struct tcp_conn *c)
 
 		if (s->len <= c->mss || s->flags & SEG_SACKED)
 			continue;
-		seg_mark_lost(c, i);
+		seg_mark_lost(c, i, NULL);
 		any = true;
 	}
 	if (!any)
@@ -152,7 +152,7 @@ unsigned int pmtu_probe(struct tcp_conn *c)
 	c->e->mib.pmtu_probes++;
 	if (!seg_xmit(c, i, false)) {
 		seg_at(c->e, i)->sent_us = c->e->now_us32;
-		seg_mark_lost(c, i);
+		seg_mark_lost(c, i, NULL);
 	}
 	return 1;
 }
