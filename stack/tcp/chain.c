@@ -12,7 +12,8 @@ struct rte_mbuf *tcp_chain_trim_front(struct rte_mbuf *m, uint32_t n, uint32_t *
 		struct rte_mbuf *next = m->next;
 
 		n -= m->data_len;
-		*freed += tcp_mbuf_truesize(m);
+		if (freed != NULL)
+			*freed += tcp_mbuf_truesize(m);
 		rte_pktmbuf_free_seg(m);
 		m = next;
 		segs--;
@@ -33,12 +34,13 @@ struct rte_mbuf *tcp_chain_trim_tail(struct rte_mbuf *m, uint32_t len, uint32_t 
 	for (; left > last->data_len; last = last->next, segs++)
 		left -= last->data_len;
 	last->data_len = (uint16_t)left;
-	*freed += tcp_chain_truesize(last->next);
+	if (freed != NULL)
+		*freed += tcp_chain_truesize(last->next);
 	rte_pktmbuf_free(last->next);
 	last->next = NULL;
 	m->pkt_len = len;
 	m->nb_segs = segs;
-	return last;
+	return m;
 }
 
 bool tcp_chain_absorb(struct rte_mbuf *first, struct rte_mbuf *last, struct rte_mbuf *m)

@@ -35,10 +35,12 @@ static inline bool tcp_mbuf_writable(const struct rte_mbuf *m)
 	return RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1;
 }
 
-/* Cuts n octets (fewer than there are) off the front, frees what becomes empty and adds its
- * truesize to *freed. Returns the chain's first mbuf. */
+/*
+ * Both return the chain's first mbuf, and add the truesize of what becomes empty and is freed to
+ * *freed, which may be NULL. Cuts n octets, fewer than there are, off the front:
+ */
 struct rte_mbuf *tcp_chain_trim_front(struct rte_mbuf *m, uint32_t n, uint32_t *freed);
-/* Keeps the first len octets (at least 1). Returns the last mbuf. */
+/* Keeps the first len octets, at least 1. */
 struct rte_mbuf *tcp_chain_trim_tail(struct rte_mbuf *m, uint32_t len, uint32_t *freed);
 
 /*

@@ -302,7 +302,6 @@ static struct rte_mbuf *cut_front(const struct tcp_slab *slab, struct tcp_reass 
 				  uint32_t *seq, struct rte_mbuf *m, struct tcp_reass_result *res)
 {
 	const uint32_t end = *seq + m->pkt_len;
-	uint32_t freed = 0;
 
 	while (*prev != TCP_NIL && before(*seq, at(slab, *prev)->end)) {
 		const struct tcp_reass_seg *p = at(slab, *prev);
@@ -314,7 +313,7 @@ static struct rte_mbuf *cut_front(const struct tcp_slab *slab, struct tcp_reass 
 			return NULL;
 		}
 		duplicate(res, *seq, p->end);
-		m = tcp_chain_trim_front(m, p->end - *seq, &freed);
+		m = tcp_chain_trim_front(m, p->end - *seq, NULL);
 		*seq = p->end;
 		if (p->next != TCP_NIL && at(slab, p->next)->start == p->end)
 			*prev = p->next;
@@ -332,7 +331,6 @@ static uint32_t settle(struct tcp_slab *slab, struct tcp_reass *r, uint32_t next
 		       struct rte_mbuf *m, uint32_t *held, struct tcp_reass_result *res)
 {
 	const uint32_t end = seq + m->pkt_len;
-	uint32_t freed = 0;
 
 	while (next != TCP_NIL && before(at(slab, next)->start, end)) {
 		const struct tcp_reass_seg *n = at(slab, next);
@@ -340,13 +338,13 @@ static uint32_t settle(struct tcp_slab *slab, struct tcp_reass *r, uint32_t next
 
 		if (!before(n->end, end)) {
 			duplicate(res, n->start, end);
-			tcp_chain_trim_tail(m, n->start - seq, &freed);
+			tcp_chain_trim_tail(m, n->start - seq, NULL);
 			break;
 		}
 		if (!overlay(m, n->start - seq, n->first)) {
 			/* What lies behind comes again: it has not been acknowledged. */
 			duplicate(res, n->start, n->end);
-			tcp_chain_trim_tail(m, n->start - seq, &freed);
+			tcp_chain_trim_tail(m, n->start - seq, NULL);
 			res->no_memory = true;
 			break;
 		}
@@ -362,7 +360,7 @@ void tcp_reass_insert(struct tcp_slab *slab, struct tcp_reass *r, uint32_t rcv_n
 		      struct rte_mbuf *m, uint32_t max_segs, struct tcp_reass_result *res)
 {
 	const uint32_t mem = r->mem;
-	uint32_t prev, next, len, held = 0, freed = 0;
+	uint32_t prev, next, len, held = 0;
 
 	memset(res, 0, sizeof(*res));
 	if (before(seq, rcv_nxt) && m->pkt_len != 0) {
@@ -373,7 +371,7 @@ void tcp_reass_insert(struct tcp_slab *slab, struct tcp_reass *r, uint32_t rcv_n
 			rte_pktmbuf_free(m);
 			return;
 		}
-		m = tcp_chain_trim_front(m, old, &freed);
+		m = tcp_chain_trim_front(m, old, NULL);
 		seq = rcv_nxt;
 	}
 	if (m->pkt_len == 0 || tcp_chain_truesize(m) > INT32_MAX - r->mem) {
@@ -403,7 +401,6 @@ struct rte_mbuf *tcp_reass_pop(struct tcp_slab *slab, struct tcp_reass *r, uint3
 		const uint32_t idx = r->head;
 		const struct tcp_reass_seg *s = at(slab, idx);
 		struct rte_mbuf *m = s->first;
-		uint32_t freed = 0;
 
 		if (before(rcv_nxt, s->start))
 			return NULL;
@@ -412,7 +409,7 @@ struct rte_mbuf *tcp_reass_pop(struct tcp_slab *slab, struct tcp_reass *r, uint3
 			continue;
 		}
 		if (s->start != rcv_nxt)
-			m = tcp_chain_trim_front(m, rcv_nxt - s->start, &freed);
+			m = tcp_chain_trim_front(m, rcv_nxt - s->start, NULL);
 		*len = m->pkt_len;
 		r->mem -= s->mem;
 		remove_seg(slab, r, idx);
