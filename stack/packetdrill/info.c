@@ -45,7 +45,6 @@ static void convert(const struct tcp_info *i, struct linux_tcp_info *o)
 	o->rcv_wscale = i->rcv_wscale & 15;
 	o->rto = i->rto_us;
 	o->snd_mss = i->mss;
-	o->rcv_mss = i->rcv_mss;
 	o->unacked = i->unacked;
 	o->sacked = i->sacked;
 	o->lost = i->lost;

@@ -483,8 +483,6 @@ struct tcp_info {
 	/* Segments; ssthresh UINT32_MAX: infinite. */
 	uint32_t cwnd, ssthresh;
 	uint32_t mss, advmss, pmtu;
-	/* Largest segment received lately. */
-	uint32_t rcv_mss;
 	/* Octets. */
 	uint32_t snd_wnd, rcv_wnd, rcvbuf, sndbuf;
 	uint32_t recv_queue, send_queue;

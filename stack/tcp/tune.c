@@ -44,5 +44,6 @@ void tcp_set_fast_open_key(struct tcp_engine *e, const uint8_t key[TCP_FAST_OPEN
 {
 	e->tfo_old_key = e->tfo_key;
 	memcpy(e->tfo_key.k, key, sizeof(e->tfo_key.k));
-	e->tfo_key_fixed = true;
+	/* Given, not to be changed from here. */
+	e->tfo_rotate_ms = UINT64_MAX;
 }
