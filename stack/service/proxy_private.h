@@ -37,8 +37,8 @@ struct pair {
 	/* NULL: the pair is on the pool's list of those waiting, else on the backend's. */
 	struct backend *backend;
 	LIST_ENTRY(pair) link;
-	/* Octets of a side that ended before the other could take them. Before there is a splice,
-	 * [PAIR_UP] is the client's PROXY header. */
+	/* Octets of a side that the other could not take for want of buffers. Before there is a
+	 * splice, [PAIR_UP] is the client's PROXY header. */
 	struct rte_mbuf *left[2];
 	/* What a hash chooses the backend by. */
 	uint64_t key;
@@ -51,6 +51,8 @@ struct pair {
 	uint8_t state;
 	/* Directions whose end was passed on. */
 	bool shut[2];
+	/* Something was not moved for want of buffers. */
+	bool starved;
 };
 _Static_assert(sizeof(struct pair) <= 128, "two cache lines");
 
@@ -110,7 +112,7 @@ void pair_attempt_failed(struct pair *p, bool backends_fault);
 
 /* Moves what can be moved, and the ends of both directions. False: the pair is gone. */
 bool pair_splice(struct pair *p, enum pair_dir dir);
-/* A side ended in order; what it left is kept for the other. */
+/* A side ended in order, after all it sent was read. */
 void pair_side_done(struct pair *p, enum pair_dir from);
 
 /* ---- proxy_header.c ---- */

@@ -4,6 +4,8 @@
 
 /* How often a client that waits for a backend asks again. */
 #define WAIT_RETRY_MS 50
+/* How soon a write that found no buffers is tried again. */
+#define NO_BUFFERS_MS 5
 /* How long a client that is closed in order may take to close its side. */
 #define CLOSING_MS 2000
 
@@ -87,6 +89,8 @@ void pair_arm(struct pair *p)
 
 	if (p->state == PAIR_WAIT && left > WAIT_RETRY_MS)
 		left = WAIT_RETRY_MS;
+	else if (p->starved && left > NO_BUFFERS_MS)
+		left = NO_BUFFERS_MS;
 	else if (d == DEADLINE_NONE)
 		left = 0;
 	else if (left == 0)
@@ -147,6 +151,8 @@ void pair_timer(struct pair *p)
 		pair_refuse(p);
 		return;
 	}
+	if (p->starved && (!pair_splice(p, PAIR_UP) || !pair_splice(p, PAIR_DOWN)))
+		return;
 	/* First time out of accept(), where nothing could be sent yet. */
 	if (p->state == PAIR_CLOSING)
 		tcp_shutdown(p->client);

@@ -8,8 +8,8 @@
 
 #include "proxy_private.h"
 
-/* Octets read at a time: a chain has at most 65,535 buffers, and each holds at least one. */
-#define READ_MAX 60000
+/* Segments of room worth a call, where the buffer is that large. */
+#define WANT_SEGMENTS 8
 
 static void count(struct pair *p, enum pair_dir dir, uint32_t n)
 {
@@ -37,6 +37,13 @@ enum moved {
 	MOVED_NOTHING,
 };
 
+/* Buffers are short, and no acknowledgement may come that would call us: the timer does. */
+static void starve(struct pair *p)
+{
+	p->starved = true;
+	pair_arm(p);
+}
+
 static enum moved give(struct pair *p, enum pair_dir dir, struct tcp_conn *to, struct rte_mbuf *m)
 {
 	uint32_t n = m->pkt_len;
@@ -49,7 +56,8 @@ static enum moved give(struct pair *p, enum pair_dir dir, struct tcp_conn *to, s
 	p->left[dir] = m;
 	if (rc != -EAGAIN)
 		return MOVED_NOTHING;
-	tcp_want_write(to, 0);
+	if (tcp_writable(to) != 0)
+		starve(p);
 	return MOVED_SOME;
 }
 
@@ -59,6 +67,7 @@ static enum moved move(struct pair *p, enum pair_dir dir, struct tcp_conn *from,
 	struct rte_mbuf *m = p->left[dir];
 	enum moved rc;
 
+	p->starved = false;
 	if (m != NULL) {
 		p->left[dir] = NULL;
 		rc = give(p, dir, to, m);
@@ -69,12 +78,14 @@ static enum moved move(struct pair *p, enum pair_dir dir, struct tcp_conn *from,
 		uint32_t room = tcp_writable(to);
 
 		if (room == 0) {
-			tcp_want_write(to, 0);
+			tcp_want_write(to, WANT_SEGMENTS * tcp_conn_mss(to));
 			return MOVED_SOME;
 		}
-		m = tcp_read(from, room < READ_MAX ? room : READ_MAX);
-		if (m == NULL)
-			break;
+		m = tcp_read(from, room);
+		if (m == NULL) {
+			starve(p);
+			return MOVED_SOME;
+		}
 		rc = give(p, dir, to, m);
 		if (rc != MOVED_ALL)
 			return rc;
@@ -126,37 +137,15 @@ bool pair_splice(struct pair *p, enum pair_dir dir)
 	return true;
 }
 
-/* What a side that is about to vanish left behind: to the other, or kept for it. */
-static bool keep_rest(struct pair *p, enum pair_dir dir, struct tcp_conn *from, struct tcp_conn *to)
-{
-	enum moved rc = move(p, dir, from, to);
-
-	if (rc != MOVED_SOME)
-		return rc == MOVED_ALL;
-	while (tcp_readable(from) != 0) {
-		struct rte_mbuf *m = tcp_read(from, READ_MAX);
-
-		if (m == NULL)
-			return false;
-		if (p->left[dir] == NULL) {
-			p->left[dir] = m;
-		} else if (rte_pktmbuf_chain(p->left[dir], m) != 0) {
-			/* More buffers than a chain can have. */
-			rte_pktmbuf_free(m);
-			return false;
-		}
-	}
-	return true;
-}
-
 void pair_side_done(struct pair *p, enum pair_dir from)
 {
 	struct tcp_conn **side = from == PAIR_UP ? &p->client : &p->server;
 	struct tcp_conn *to = from == PAIR_UP ? p->server : p->client;
-	bool kept = to != NULL && keep_rest(p, from, *side, to);
+	/* The engine waits until all is read. */
+	bool rest = tcp_readable(*side) != 0;
 
 	*side = NULL;
-	if (!kept) {
+	if (rest || to == NULL) {
 		pair_kill(p);
 		return;
 	}
