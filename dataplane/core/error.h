@@ -26,7 +26,7 @@ struct dp_error {
 	enum dp_code code;
 	/* Name of the field within the object, for example "prefix_len"; the seam puts the path
 	 * before it. */
-	char field[48];
+	char field[96];
 	char message[200];
 };
 

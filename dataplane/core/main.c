@@ -13,6 +13,7 @@
 #include "../neigh/neigh.h"
 #include "../port/port.h"
 #include "../seam/seam.h"
+#include "../tcp/term.h"
 #include "../trace/trace.h"
 #include "../vrf/vrf.h"
 #include "eal.h"
@@ -64,6 +65,9 @@ static int init(const struct options *o)
 	rc = workers_create(o->workers, cpus, o->poll);
 	if (rc < 0)
 		return failed("workers", rc);
+	rc = term_init();
+	if (rc < 0)
+		return failed("TCP", rc);
 	rc = port_init();
 	if (rc < 0)
 		return failed("watching network devices", rc);
@@ -85,8 +89,7 @@ static void run(void)
 	unsigned int lcore, i = 0;
 
 	RTE_LCORE_FOREACH_WORKER (lcore) {
-		workers[i]->lcore = lcore;
-		rte_eal_remote_launch(worker_main, workers[i++], lcore);
+		worker_launch(workers[i++], lcore);
 	}
 	printf("ready\n");
 	fflush(stdout);
@@ -102,6 +105,7 @@ static void fini(void)
 	exception_fini();
 	workers_stop();
 	rte_eal_mp_wait_lcore();
+	term_fini();
 	iface_foreach (i) {
 		if (i->kind == IFACE_PORT) {
 			rte_eth_dev_stop(i->port);

@@ -28,6 +28,9 @@ enum mb_flags {
 	MB_ICMP_ERROR = 1 << 5,
 	/* Fragment made here: MTU is not checked again. */
 	MB_FRAGMENT = 1 << 6,
+	/* TCP, or an ICMP error about it: handed over by another worker, or by this one's own
+	   services, and not handed on again. */
+	MB_TCP_HANDED = 1 << 7,
 };
 
 struct mb_meta {

@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,10 +13,12 @@
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_graph_worker.h>
+#include <rte_launch.h>
 #include <rte_malloc.h>
 
 #include "../fib/nexthop.h"
 #include "../iface/iface.h"
+#include "../tcp/term.h"
 #include "../trace/trace.h"
 #include "log.h"
 #include "loop.h"
@@ -72,7 +75,7 @@ static struct rte_ring *ring(const char *what, unsigned int id, unsigned int siz
 
 static int worker_create(unsigned int id, int cpu)
 {
-	static const char *patterns[] = {"port-rx", "control-input"};
+	static const char *patterns[] = {"port-rx", "control-input", "tcp-timer"};
 	struct rte_graph_param param = {
 		.socket_id = SOCKET_ID_ANY,
 		.nb_node_patterns = RTE_DIM(patterns),
@@ -184,11 +187,22 @@ static void disarm(const struct worker_rxqs *qs)
 			rte_eth_dev_rx_intr_disable(qs->q[i].port, qs->q[i].queue);
 }
 
+static __rte_noinline void run_call(struct worker *w, const struct worker_call *c)
+{
+	c->fn(w, c->arg);
+	__atomic_store_n(&w->call, NULL, __ATOMIC_RELEASE);
+	w->loop_worked = true;
+}
+
 static void walk(struct worker *w)
 {
+	const struct worker_call *call = __atomic_load_n(&w->call, __ATOMIC_ACQUIRE);
 	const uint64_t one = 1;
 
 	w->loop_packets = 0;
+	w->loop_worked = false;
+	if (unlikely(call != NULL))
+		run_call(w, call);
 	if (unlikely(__atomic_load_n(&w->trace, __ATOMIC_ACQUIRE) != NULL))
 		trace_walk(w);
 	else
@@ -209,18 +223,18 @@ static void walk(struct worker *w)
 	}
 }
 
-static void nap(struct worker *w, bool can_wake)
+/* ns: until the next timer. */
+static void nap(struct worker *w, bool can_wake, uint64_t ns)
 {
+	const uint64_t most = can_wake ? SLEEP_MS * 1000000ull : NAP_NS;
 	struct epoll_event ev[16];
+	struct timespec ts;
 	uint64_t n;
 
-	if (can_wake) {
-		epoll_wait(w->epoll_fd, ev, RTE_DIM(ev), SLEEP_MS);
-	} else {
-		const struct timespec ts = {.tv_nsec = NAP_NS};
-
-		epoll_pwait2(w->epoll_fd, ev, RTE_DIM(ev), &ts, NULL);
-	}
+	ns = RTE_MIN(ns, most);
+	ts = (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+			       .tv_nsec = (long)(ns % 1000000000u)};
+	epoll_pwait2(w->epoll_fd, ev, RTE_DIM(ev), &ts, NULL);
 	while (read(w->wake_fd, &n, sizeof(n)) > 0)
 		;
 }
@@ -229,8 +243,8 @@ static void nap(struct worker *w, bool can_wake)
 static uint64_t doze(struct worker *w)
 {
 	struct worker_rxqs *qs = w->rxqs;
+	uint64_t t0, t1, timer;
 	bool can_wake;
-	uint64_t t0, t1;
 
 	__atomic_store_n(&w->asleep, 1, __ATOMIC_RELAXED);
 	can_wake = arm(qs);
@@ -238,9 +252,10 @@ static uint64_t doze(struct worker *w)
 	/* What came before the queues were armed and asleep was seen. */
 	walk(w);
 	t0 = rte_rdtsc();
-	if (w->loop_packets == 0 && !stopping) {
+	timer = term_idle_ns(w);
+	if (w->loop_packets == 0 && !w->loop_worked && timer != 0 && !stopping) {
 		rte_rcu_qsbr_thread_offline(dp_rcu, w->id);
-		nap(w, can_wake);
+		nap(w, can_wake, timer);
 		rte_rcu_qsbr_thread_online(dp_rcu, w->id);
 		w->sleeps++;
 	}
@@ -253,7 +268,7 @@ static uint64_t doze(struct worker *w)
 	return t1 - t0;
 }
 
-int worker_main(void *arg)
+static int worker_main(void *arg)
 {
 	struct worker *w = arg;
 	const uint64_t spin = rte_get_tsc_hz() / 1000000000.0 * SPIN_NS;
@@ -270,7 +285,7 @@ int worker_main(void *arg)
 		walk(w);
 		w->loops++;
 		t1 = rte_rdtsc();
-		if (w->loop_packets != 0) {
+		if (w->loop_packets != 0 || w->loop_worked) {
 			w->busy_cycles += t1 - t0;
 			last_busy = t1;
 		} else {
@@ -289,7 +304,65 @@ int worker_main(void *arg)
 	}
 	rte_rcu_qsbr_thread_offline(dp_rcu, w->id);
 	rte_rcu_qsbr_thread_unregister(dp_rcu, w->id);
+	__atomic_store_n(&w->running, false, __ATOMIC_RELEASE);
 	return 0;
+}
+
+int worker_launch(struct worker *w, unsigned int lcore)
+{
+	int rc;
+
+	w->lcore = lcore;
+	w->running = true;
+	rc = rte_eal_remote_launch(worker_main, w, lcore);
+	if (rc != 0)
+		w->running = false;
+	return rc;
+}
+
+static void call_begin(struct worker *w, const struct worker_call *c)
+{
+	__atomic_store_n(&w->call, c, __ATOMIC_RELEASE);
+	worker_kick(w);
+}
+
+static void call_end(struct worker *w, const struct worker_call *c)
+{
+	struct worker *self = worker_self;
+
+	while (__atomic_load_n(&w->call, __ATOMIC_ACQUIRE) != NULL) {
+		if (!__atomic_load_n(&w->running, __ATOMIC_ACQUIRE)) {
+			/* It may have done it as its last deed. */
+			if (__atomic_exchange_n(&w->call, NULL, __ATOMIC_ACQUIRE) != NULL) {
+				worker_self = w;
+				c->fn(w, c->arg);
+				worker_self = self;
+			}
+			return;
+		}
+		/* They may share a CPU. */
+		sched_yield();
+	}
+}
+
+void worker_call(struct worker *w, worker_fn fn, void *arg)
+{
+	const struct worker_call c = {.fn = fn, .arg = arg};
+
+	call_begin(w, &c);
+	call_end(w, &c);
+}
+
+void workers_call(worker_fn fn, void *args, size_t stride)
+{
+	struct worker_call c[WORKER_MAX];
+
+	for (unsigned int i = 0; i < n_workers; i++) {
+		c[i] = (struct worker_call){.fn = fn, .arg = (char *)args + i * stride};
+		call_begin(workers[i], &c[i]);
+	}
+	for (unsigned int i = 0; i < n_workers; i++)
+		call_end(workers[i], &c[i]);
 }
 
 void worker_iface_stats(uint16_t iface, struct iface_stats *sum)

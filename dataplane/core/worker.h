@@ -82,6 +82,15 @@ static inline bool bucket_take(struct bucket *b, uint64_t now)
 void bucket_init(struct bucket *b, uint32_t rate, uint32_t burst);
 
 struct trace_worker;
+struct term_worker;
+struct worker;
+
+/* Work the control thread has done by a worker. */
+typedef void (*worker_fn)(struct worker *w, void *arg);
+struct worker_call {
+	worker_fn fn;
+	void *arg;
+};
 
 struct worker {
 	uint16_t id;
@@ -115,8 +124,16 @@ struct worker {
 	uint32_t rxqs_seq;
 	/* Trace and capture; NULL when none runs: the fast walk is used. RCU. */
 	struct trace_worker *trace;
-	/* Packets received in this loop, to tell busy from idle. */
+	/* What worker_call() asks for; NULL when it is done. */
+	const struct worker_call *call;
+	/* TCP (tcp/term.h); NULL until the first listener is configured. Set by a call. */
+	struct term_worker *term;
+	/* Its thread runs, or is about to: what is to be done on the worker is done there. */
+	bool running;
+	/* Packets received in this loop, to tell busy from idle; and whether timers did something.
+	 */
 	uint32_t loop_packets;
+	bool loop_worked;
 	uint64_t busy_cycles;
 	uint64_t idle_cycles;
 	uint64_t sleep_cycles;
@@ -189,9 +206,18 @@ void worker_nh_stats(uint32_t nh, struct nh_stats *sum);
 
 /* Makes rings, counters and graphs. cpus[i] is the CPU of worker i or -1. */
 int workers_create(unsigned int n, const int *cpus, bool poll);
-/* The loop of one worker, for rte_eal_remote_launch(); ends when workers_stop() was called. */
-int worker_main(void *arg);
+/* Starts the loop of a worker on an lcore; it ends when workers_stop() was called. 0 or a negative
+ * errno. */
+int worker_launch(struct worker *w, unsigned int lcore);
 void workers_stop(void);
+/*
+ * Has fn(w, arg) done by the worker between two walks of its graph, and waits for it: as long as a
+ * walk and fn take, so fn does a bounded piece of work. Before the worker was launched and after it
+ * ended, the caller does it itself. Control thread only.
+ */
+void worker_call(struct worker *w, worker_fn fn, void *arg);
+/* The same by all workers at once; arg of worker i is args + i * stride. */
+void workers_call(worker_fn fn, void *args, size_t stride);
 /* Puts a new list of receive queues in force on a worker; frees the old one after a grace period.
  */
 void worker_set_rxqs(struct worker *w, struct worker_rxqs *qs);

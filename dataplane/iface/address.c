@@ -88,12 +88,13 @@ static void view_publish(struct iface *i)
 	}
 	v->v4 = (void *)(v + 1);
 	v->v6 = (void *)(v->v4 + n4);
-	/* Link-local first, then in the order they were given. */
-	for (int ll = 1; ll >= 0; ll--) {
+	/* Link-local first, then in the order they were given, then virtual ones. */
+	for (int round = 0; round < 3; round++) {
 		for (unsigned int k = 0; k < i->n_addrs; k++) {
 			const struct iface_addr *a = &i->addrs[k];
+			const int turn = ip_addr_is_link_local(&a->addr) ? 0 : a->vip ? 2 : 1;
 
-			if (a->dad != DAD_PREFERRED || ip_addr_is_link_local(&a->addr) != ll)
+			if (a->dad != DAD_PREFERRED || turn != round)
 				continue;
 			if (a->addr.len == 4) {
 				v->v4[v->n4].addr = ip_addr_v4(&a->addr);
@@ -299,10 +300,10 @@ void iface_link_local_changed(struct iface *i)
 	link_local_update(i);
 }
 
-int iface_addr_set(struct iface *i, const struct ip_addr *addr, uint8_t plen,
-		   struct owner_tag owner, struct dp_error *err)
+static int addr_set(struct iface *i, const struct ip_addr *addr, uint8_t plen, bool vip,
+		    struct owner_tag owner, struct dp_error *err)
 {
-	struct iface_addr want = {.addr = *addr, .plen = plen, .owner = owner};
+	struct iface_addr want = {.addr = *addr, .plen = plen, .vip = vip, .owner = owner};
 	struct iface_addr *a = iface_addr_find(i, addr);
 	struct iface *other;
 
@@ -313,6 +314,10 @@ int iface_addr_set(struct iface *i, const struct ip_addr *addr, uint8_t plen,
 				       a->plen);
 		a->owner = owner;
 		a->automatic = false;
+		if (a->vip != vip) {
+			a->vip = vip;
+			view_publish(i);
+		}
 		return 0;
 	}
 	if (i->n_addrs >= ADDRS_MAX)
@@ -336,6 +341,18 @@ int iface_addr_set(struct iface *i, const struct ip_addr *addr, uint8_t plen,
 	if (addr->len == 16)
 		link_local_update(i);
 	return 0;
+}
+
+int iface_addr_set(struct iface *i, const struct ip_addr *addr, uint8_t plen,
+		   struct owner_tag owner, struct dp_error *err)
+{
+	return addr_set(i, addr, plen, false, owner, err);
+}
+
+int iface_vip_set(struct iface *i, const struct ip_addr *addr, struct owner_tag owner,
+		  struct dp_error *err)
+{
+	return addr_set(i, addr, (uint8_t)(addr->len * 8), true, owner, err);
 }
 
 int iface_addr_delete(struct iface *i, const struct ip_addr *addr, struct dp_error *err)

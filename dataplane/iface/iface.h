@@ -48,6 +48,8 @@ struct iface_addr {
 	uint8_t plen;
 	enum dad_state dad;
 	bool automatic;
+	/* Virtual: without a connected prefix, and the last to be a source of the box's packets. */
+	bool vip;
 	bool conflict;
 	struct rte_ether_addr conflict_mac;
 	struct owner_tag owner;
@@ -61,7 +63,7 @@ struct iface_addr {
 struct iface_addr_view {
 	uint16_t n4;
 	uint16_t n6;
-	/* Preferred addresses only; v4 in network order with its mask. */
+	/* Preferred addresses only; v4 in network order with its mask. Virtual ones come last. */
 	struct {
 		uint32_t addr;
 		uint32_t mask;
@@ -152,6 +154,9 @@ void iface_get_config(const struct iface *i, struct iface_config *c);
 /* Adds an address (or takes ownership of one that exists with the same plen). */
 int iface_addr_set(struct iface *i, const struct ip_addr *addr, uint8_t plen,
 		   struct owner_tag owner, struct dp_error *err);
+/* The same for a virtual address, of a host's whole length. */
+int iface_vip_set(struct iface *i, const struct ip_addr *addr, struct owner_tag owner,
+		  struct dp_error *err);
 int iface_addr_delete(struct iface *i, const struct ip_addr *addr, struct dp_error *err);
 struct iface_addr *iface_addr_find(struct iface *i, const struct ip_addr *addr);
 /* True if addr is an address of the box in this VRF (preferred or tentative); *found is its

@@ -257,7 +257,7 @@ static struct rte_node_register ip4_error_node = {
 			[EDGE_BAD_OPTIONS] = "drop-ip4-bad-options",
 			[EDGE_OTHER] = "drop-ip4-unreachable",
 			[EDGE_OUTPUT] = "ip4-output",
-			[EDGE_PING] = "ping-input",
+			[EDGE_PING] = "tcp-icmp",
 		},
 };
 RTE_NODE_REGISTER(ip4_error_node);

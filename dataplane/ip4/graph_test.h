@@ -299,6 +299,7 @@ static inline void test_init(void)
 	catch_edges("ip4-");
 	catch_edges("ip6-");
 	catch_edges("icmp");
+	catch_edges("tcp-");
 	param.node_patterns = patterns;
 	id = rte_graph_create("test", &param);
 	CHECK(id != RTE_GRAPH_ID_INVALID, "graph: %s", rte_strerror(rte_errno));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * icmp4-input: unfragmented ICMP for an address of the box. Echo is answered here, so that a ping
- * works while everything else is down; what may be about our own pings goes to ping-input, the rest
- * to the kernel.
+ * works while everything else is down; what may be about our own segments and pings goes to tcp-icmp
+ * and on to ping-input, the rest to the kernel.
  */
 #include <netinet/in.h>
 
@@ -128,7 +128,7 @@ static struct rte_node_register icmp4_input_node = {
 	.next_nodes =
 		{
 			[EDGE_OUTPUT] = "ip4-output",
-			[EDGE_PING] = "ping-input",
+			[EDGE_PING] = "tcp-icmp",
 			[EDGE_PUNT] = "kernel-punt",
 			[EDGE_TRUNCATED] = "drop-ip4-icmp-truncated",
 			[EDGE_CHECKSUM] = "drop-ip4-icmp-bad-checksum",

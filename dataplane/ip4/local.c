@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ip4-local: packets for an address of the box. ICMP is for us; everything else, fragments too, is
- * the kernel's, after a look at the lengths so that no lie gets further than here.
+ * ip4-local: packets for an address of the box. ICMP is for us, TCP for the listeners there are;
+ * everything else, fragments too, is the kernel's, after a look at the lengths so that no lie gets
+ * further than here.
  * ip4-local-multicast: multicasts and limited broadcasts.
  */
 #include <netinet/in.h>
@@ -12,6 +13,7 @@
 
 enum {
 	LOCAL_ICMP,
+	LOCAL_TCP,
 	LOCAL_PUNT,
 	LOCAL_HEADER,
 	LOCAL_TRANSPORT,
@@ -38,6 +40,10 @@ static uint16_t local_edge(struct rte_mbuf *m)
 				RTE_MIN((uint32_t)m->data_len, total) - hlen,
 				total - hlen) != IP4_L4_OK)
 		return LOCAL_TRANSPORT;
+	if (ip->next_proto_id == IPPROTO_TCP) {
+		m->l3_len = hlen;
+		return LOCAL_TCP;
+	}
 	return ip->next_proto_id == IPPROTO_ICMP ? LOCAL_ICMP : LOCAL_PUNT;
 }
 
@@ -53,6 +59,7 @@ static struct rte_node_register ip4_local_node = {
 	.next_nodes =
 		{
 			[LOCAL_ICMP] = "icmp4-input",
+			[LOCAL_TCP] = "tcp-input",
 			[LOCAL_PUNT] = "kernel-punt",
 			[LOCAL_HEADER] = "drop-ip4-local-bad-header",
 			[LOCAL_TRANSPORT] = "drop-ip4-bad-transport",

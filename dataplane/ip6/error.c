@@ -214,7 +214,7 @@ static struct rte_node_register ip6_error_node = {
 			[EDGE_PARAMETER] = "drop-ip6-parameter-problem",
 			[EDGE_OTHER] = "drop-ip6-unreachable",
 			[EDGE_OUTPUT] = "ip6-output",
-			[EDGE_PING] = "ping-input",
+			[EDGE_PING] = "tcp-icmp",
 		},
 };
 RTE_NODE_REGISTER(ip6_error_node);

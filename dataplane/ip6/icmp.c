@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * icmp6-input: unfragmented ICMPv6 for the box. Echo is answered here, neighbour discovery goes to
- * nd-input (meta.arg2: offset of the ICMPv6 header), what may be about our own pings to ping-input,
- * the rest to the kernel.
+ * nd-input (meta.arg2: offset of the ICMPv6 header), what may be about our own segments and pings to
+ * tcp-icmp and on to ping-input, the rest to the kernel.
  */
 #include <netinet/in.h>
 
@@ -117,7 +117,7 @@ static struct rte_node_register icmp6_input_node = {
 		{
 			[EDGE_OUTPUT] = "ip6-output",
 			[EDGE_ND] = "nd-input",
-			[EDGE_PING] = "ping-input",
+			[EDGE_PING] = "tcp-icmp",
 			[EDGE_PUNT] = "kernel-punt",
 			[EDGE_TRUNCATED] = "drop-ip6-icmp-truncated",
 			[EDGE_CHECKSUM] = "drop-ip6-icmp-bad-checksum",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ip6-local: packets for an address of the box or a group it hears. The extension headers are
- * walked; ICMPv6 is for us, everything else, fragments too, is the kernel's.
+ * walked; ICMPv6 is for us, TCP for the listeners there are, everything else, fragments too, is the
+ * kernel's.
  */
 #include <netinet/in.h>
 
@@ -10,8 +11,12 @@
 #include "../ip4/parse.h"
 #include "parse.h"
 
+/* What m->l3_len can tell. */
+#define L3_LEN_MAX 511
+
 enum {
 	EDGE_ICMP,
+	EDGE_TCP,
 	EDGE_PUNT,
 	EDGE_ERROR,
 	EDGE_HEADER,
@@ -62,6 +67,11 @@ static uint16_t local_edge(struct rte_mbuf *m)
 	if (ip4_transport_check(up.proto, pkt + up.offset, len - up.offset, total - up.offset) !=
 	    IP4_L4_OK)
 		return EDGE_TRANSPORT;
+	/* A link-local address names no host without its link, which the engine does not know. */
+	if (up.proto == IPPROTO_TCP && up.offset <= L3_LEN_MAX && ip6_is_plain(ip6_dst(ip))) {
+		m->l3_len = up.offset;
+		return EDGE_TCP;
+	}
 	if (up.proto != IPPROTO_ICMPV6)
 		return EDGE_PUNT;
 	meta->arg2 = up.offset;
@@ -80,6 +90,7 @@ static struct rte_node_register ip6_local_node = {
 	.next_nodes =
 		{
 			[EDGE_ICMP] = "icmp6-input",
+			[EDGE_TCP] = "tcp-input",
 			[EDGE_PUNT] = "kernel-punt",
 			[EDGE_ERROR] = "ip6-error",
 			[EDGE_HEADER] = "drop-ip6-local-bad-header",

@@ -12,6 +12,7 @@
 #include "../core/worker.h"
 #include "../iface/iface.h"
 #include "../port/port.h"
+#include "../tcp/term.h"
 #include "list.h"
 #include "server.h"
 #include "valid.h"
@@ -86,6 +87,7 @@ static int clear_graph(struct dp_error *err)
 	free(node_base);
 	node_base = base;
 	n_node_base = n;
+	term_drops_update();
 	for (c = drop_counter_first(); c != NULL && k < DROP_COUNTERS_MAX; c = c->next)
 		drop_base[k++] = c->packets;
 	return 0;

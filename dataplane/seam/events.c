@@ -235,6 +235,25 @@ void seam_event_next_hop(const struct nh_obj *n, bool up, const char *reason)
 	publish(&e);
 }
 
+void seam_event_tcp_health(const char *pool, const char *backend, int health, const char *reason,
+			   uint32_t backends_healthy, uint32_t backends)
+{
+	PB(Event) e = PB_VALUE(EVENT);
+	PB(TcpHealthEvent) m = PB_VALUE(TCP_HEALTH_EVENT);
+
+	if (n_subscribers == 0)
+		return;
+	m.pool = pb_str(pool);
+	m.backend = pb_str(backend);
+	m.health = state_tcp_health(health);
+	m.reason = pb_str(reason);
+	m.backends_healthy = backends_healthy;
+	m.backends = backends;
+	e.event_case = PBC(EVENT__EVENT_TCP_HEALTH);
+	e.tcp_health = &m;
+	publish(&e);
+}
+
 void seam_event_table_full(const char *table, const char *vrf, uint64_t capacity)
 {
 	static struct {

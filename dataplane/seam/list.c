@@ -18,6 +18,12 @@ static const list_fn tables[] = {
 	[PBC(TABLE__TABLE_NODES)] = list_nodes,
 	[PBC(TABLE__TABLE_DROPS)] = list_drops,
 	[PBC(TABLE__TABLE_PORT_XSTATS)] = list_xstats,
+	[PBC(TABLE__TABLE_TCP_LISTENERS)] = list_tcp_listeners,
+	[PBC(TABLE__TABLE_TCP_POOLS)] = list_tcp_pools,
+	[PBC(TABLE__TABLE_TCP_BACKENDS)] = list_tcp_backends,
+	[PBC(TABLE__TABLE_TCP_CONNECTIONS)] = list_tcp_connections,
+	[PBC(TABLE__TABLE_TCP_COUNTERS)] = list_tcp_counters,
+	[PBC(TABLE__TABLE_TCP_WORKERS)] = list_tcp_workers,
 };
 
 int list_no_memory(struct dp_error *err)

@@ -50,6 +50,12 @@ int list_workers(struct page *p, struct dp_error *err);
 int list_nodes(struct page *p, struct dp_error *err);
 int list_drops(struct page *p, struct dp_error *err);
 int list_xstats(struct page *p, struct dp_error *err);
+int list_tcp_listeners(struct page *p, struct dp_error *err);
+int list_tcp_pools(struct page *p, struct dp_error *err);
+int list_tcp_backends(struct page *p, struct dp_error *err);
+int list_tcp_connections(struct page *p, struct dp_error *err);
+int list_tcp_counters(struct page *p, struct dp_error *err);
+int list_tcp_workers(struct page *p, struct dp_error *err);
 
 /* counters.c: what the nodes of all workers counted since it was last cleared, by node id. */
 struct node_sum {

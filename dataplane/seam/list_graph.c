@@ -9,6 +9,7 @@
 #include "../core/node.h"
 #include "../core/worker.h"
 #include "../port/port.h"
+#include "../tcp/term.h"
 #include "list.h"
 #include "state.h"
 
@@ -124,7 +125,8 @@ int list_nodes(struct page *p, struct dp_error *err)
 		m->packets = sums[at].packets;
 		m->cycles = sums[at].cycles;
 		m->source = strcmp(node->name, "port-rx") == 0 ||
-			    strcmp(node->name, "control-input") == 0;
+			    strcmp(node->name, "control-input") == 0 ||
+			    strcmp(node->name, "tcp-timer") == 0;
 		m->drop = drop_reason_find(node->name) != NULL;
 		p->out->nodes[p->out->n_nodes++] = m;
 	}
@@ -155,6 +157,7 @@ int list_drops(struct page *p, struct dp_error *err)
 
 	if (cursor_get(p, &at, &unused, err) < 0)
 		return -1;
+	term_drops_update();
 	p->out->drops = arena_alloc(p->arena, p->limit * sizeof(*p->out->drops));
 	sums = node_sums(p->arena);
 	if (p->out->drops == NULL || sums == NULL)

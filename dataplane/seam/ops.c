@@ -43,6 +43,14 @@ static int apply(const PB(Op) *op, struct owner_tag tag, struct dp_error *err)
 		return op_ra_delete(op->router_advertisement_delete, tag, err);
 	case PBC(OP__OP_SETTINGS):
 		return op_settings(op->settings, tag, err);
+	case PBC(OP__OP_TCP_POOL):
+		return op_tcp_pool(op->tcp_pool, tag, err);
+	case PBC(OP__OP_TCP_POOL_DELETE):
+		return op_tcp_pool_delete(op->tcp_pool_delete, tag, err);
+	case PBC(OP__OP_TCP_LISTENER):
+		return op_tcp_listener(op->tcp_listener, tag, err);
+	case PBC(OP__OP_TCP_LISTENER_DELETE):
+		return op_tcp_listener_delete(op->tcp_listener_delete, tag, err);
 	case PBC(OP__OP__NOT_SET):
 	default:
 		return dp_fail(err, DP_UNKNOWN_REQUEST, "",

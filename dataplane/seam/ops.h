@@ -34,6 +34,11 @@ int op_route(const PB(Route) *m, struct owner_tag tag, struct dp_error *err);
 int op_route_delete(const PB(RouteKey) *m, struct owner_tag tag, struct dp_error *err);
 int op_settings(const PB(Settings) *m, struct owner_tag tag, struct dp_error *err);
 
+int op_tcp_pool(const PB(TcpPool) *m, struct owner_tag tag, struct dp_error *err);
+int op_tcp_pool_delete(const PB(TcpPoolKey) *m, struct owner_tag tag, struct dp_error *err);
+int op_tcp_listener(const PB(TcpListener) *m, struct owner_tag tag, struct dp_error *err);
+int op_tcp_listener_delete(const PB(TcpListenerKey) *m, struct owner_tag tag, struct dp_error *err);
+
 /* Who wrote the router advertisements of an interface; meaningful while iface.ra is set. */
 struct owner_tag ra_owner(const struct iface *i);
 

@@ -223,6 +223,11 @@ int op_address(const PB(Address) *m, struct owner_tag tag, struct dp_error *err)
 	if (!(i->kind == IFACE_LOOPBACK && ip_addr_is_loopback(&a)) &&
 	    valid_host(&a, "address", err) < 0)
 		return -1;
+	if (valid_range((uint64_t)m->kind, 0, 1, "kind", err) < 0)
+		return -1;
+	if (m->kind == PBC(ADDRESS_KIND__ADDRESS_KIND_VIRTUAL) && m->prefix_len != a.len * 8u)
+		return dp_fail(err, DP_INVALID, "prefix_len", "must be %u for a virtual address",
+			       a.len * 8u);
 	if (valid_in_prefix(&a, m->prefix_len, err) < 0)
 		return -1;
 	if (a.len == 16 && i->mtu < 1280)
@@ -231,6 +236,8 @@ int op_address(const PB(Address) *m, struct owner_tag tag, struct dp_error *err)
 	have = iface_addr_find(i, &a);
 	if (have != NULL && owner_may_write(&have->owner, tag.owner, err) < 0)
 		return -1;
+	if (m->kind == PBC(ADDRESS_KIND__ADDRESS_KIND_VIRTUAL))
+		return iface_vip_set(i, &a, tag, err);
 	return iface_addr_set(i, &a, (uint8_t)m->prefix_len, tag, err);
 }
 

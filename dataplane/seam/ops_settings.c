@@ -3,6 +3,7 @@
 #include "../core/worker.h"
 #include "../exception/exception.h"
 #include "../neigh/neigh.h"
+#include "../tcp/term.h"
 #include "ops.h"
 #include "valid.h"
 
@@ -14,8 +15,44 @@ static uint32_t or_default(uint32_t v, uint32_t preset)
 	return v != 0 ? v : preset;
 }
 
+/* Of the TCP engines; they take force when these are made. */
+static int tcp_settings(const PB(Settings) *m, struct term_settings *t, struct dp_error *err)
+{
+	const uint32_t most = 1u << 24;
+
+	if ((m->tcp_max_connections != 0 &&
+	     valid_range(m->tcp_max_connections, 1024, most, "tcp_max_connections", err) < 0) ||
+	    (m->tcp_max_time_wait != 0 &&
+	     valid_range(m->tcp_max_time_wait, 1024, most, "tcp_max_time_wait", err) < 0) ||
+	    (m->tcp_memory_limit != 0 &&
+	     valid_range(m->tcp_memory_limit, 1u << 20, UINT64_MAX, "tcp_memory_limit", err) < 0) ||
+	    (m->tcp_time_wait != 0 &&
+	     valid_range(m->tcp_time_wait, 1000, 240000, "tcp_time_wait", err) < 0) ||
+	    (m->tcp_port_min != 0 &&
+	     valid_range(m->tcp_port_min, 1024, 65535, "tcp_port_min", err) < 0) ||
+	    (m->tcp_port_max != 0 &&
+	     valid_range(m->tcp_port_max, 1024, 65535, "tcp_port_max", err) < 0) ||
+	    valid_range(m->tcp_challenge_ack_rate, 0, RATE_MAX, "tcp_challenge_ack_rate", err) <
+		    0 ||
+	    valid_range(m->tcp_reset_rate, 0, RATE_MAX, "tcp_reset_rate", err) < 0)
+		return -1;
+	t->max_connections = or_default(m->tcp_max_connections, 262144);
+	t->max_time_wait = or_default(m->tcp_max_time_wait, t->max_connections);
+	t->memory_limit = m->tcp_memory_limit;
+	t->time_wait_ms = or_default(m->tcp_time_wait, 60000);
+	t->port_min = (uint16_t)or_default(m->tcp_port_min, 32768);
+	t->port_max = (uint16_t)or_default(m->tcp_port_max, 60999);
+	t->challenge_ack_rate = or_default(m->tcp_challenge_ack_rate, 1000);
+	t->reset_rate = or_default(m->tcp_reset_rate, 1000);
+	if (t->port_max < t->port_min || t->port_max - t->port_min < 1023)
+		return dp_fail(err, DP_INVALID, "tcp_port_max",
+			       "must leave 1,024 ports from tcp_port_min %u on", t->port_min);
+	return 0;
+}
+
 int op_settings(const PB(Settings) *m, struct owner_tag tag, struct dp_error *err)
 {
+	struct term_settings tcp;
 	uint32_t rate;
 
 	(void)tag;
@@ -26,8 +63,10 @@ int op_settings(const PB(Settings) *m, struct owner_tag tag, struct dp_error *er
 	    valid_range(m->neighbor_stale_time, 0, 604800, "neighbor_stale_time", err) < 0 ||
 	    valid_range(m->icmp_error_rate, 0, RATE_MAX, "icmp_error_rate", err) < 0 ||
 	    valid_range(m->punt_rate, 0, RATE_MAX, "punt_rate", err) < 0 ||
-	    valid_range(m->neighbor_rate, 0, RATE_MAX, "neighbor_rate", err) < 0)
+	    valid_range(m->neighbor_rate, 0, RATE_MAX, "neighbor_rate", err) < 0 ||
+	    tcp_settings(m, &tcp, err) < 0)
 		return -1;
+	term_settings = tcp;
 	neigh_settings.limit = or_default(m->neighbor_limit, 4096);
 	neigh_settings.queue = or_default(m->neighbor_queue, 16);
 	neigh_settings.reachable_s = or_default(m->neighbor_reachable_time, 30);

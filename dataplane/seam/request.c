@@ -188,6 +188,8 @@ static void sweep_continue(struct seam_client *c)
 	result.addresses = s->deleted[SWEEP_ADDRESSES];
 	result.interfaces = s->deleted[SWEEP_VLANS] + s->deleted[SWEEP_INTERFACES];
 	result.vrfs = s->deleted[SWEEP_VRFS];
+	result.tcp_listeners = s->deleted[SWEEP_TCP_LISTENERS];
+	result.tcp_pools = s->deleted[SWEEP_TCP_POOLS];
 	r.id = c->job.id;
 	r.result_case = PBC(RESPONSE__RESULT_SWEEP);
 	r.sweep = &result;
@@ -308,6 +310,9 @@ static void dispatch(struct seam_client *c, const PB(Request) *q)
 	case PBC(REQUEST__OP_CLEAR_COUNTERS):
 		clear_counters(c, q->id, q->clear_counters);
 		return;
+	case PBC(REQUEST__OP_TCP_KILL):
+		tcp_kill_begin(c, q->id, q->tcp_kill);
+		return;
 	case PBC(REQUEST__OP__NOT_SET):
 	default:
 		dp_fail(&err, DP_UNKNOWN_REQUEST, "",
@@ -354,6 +359,8 @@ void request_continue(struct seam_client *c)
 		batch_continue(c);
 	else if (c->job.kind == JOB_SWEEP)
 		sweep_continue(c);
+	else if (c->job.kind == JOB_TCP_KILL)
+		tcp_kill_continue(c);
 	if (c->job.kind == JOB_NONE)
 		request_end(c);
 }

@@ -19,6 +19,9 @@ void seam_event_neighbor(const struct neigh *n);
 void seam_event_neighbor_gone(const struct iface *i, const struct ip_addr *addr);
 void seam_event_address(const struct iface *i, const struct iface_addr *a);
 void seam_event_next_hop(const struct nh_obj *n, bool up, const char *reason);
+/* A backend's health (enum svc_health), or, with backend "", that of the pool. */
+void seam_event_tcp_health(const char *pool, const char *backend, int health, const char *reason,
+			   uint32_t backends_healthy, uint32_t backends);
 /* Repeated calls for the same table are merged: one event a second at most. */
 void seam_event_table_full(const char *table, const char *vrf, uint64_t capacity);
 

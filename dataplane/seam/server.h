@@ -68,6 +68,15 @@ enum job_kind {
 	JOB_NONE = 0,
 	JOB_BATCH,
 	JOB_SWEEP,
+	JOB_TCP_KILL,
+};
+
+struct term_filter;
+
+struct tcp_kill_job {
+	struct term_filter *filter;
+	uint32_t worker, slot;
+	uint64_t count;
 };
 
 /* A request that takes several turns of the loop. */
@@ -79,6 +88,7 @@ struct job {
 	PB(OpError) **failed;
 	size_t n_failed;
 	struct sweep sweep;
+	struct tcp_kill_job kill;
 };
 
 struct seam_client {
@@ -153,6 +163,11 @@ void streams_tell_overflow(struct seam_client *c);
 void ping_begin(struct seam_client *c, uint64_t id, const PB(Ping) *p);
 void pings_cancel(struct seam_client *c);
 void lookup(struct seam_client *c, uint64_t id, const PB(Lookup) *l);
+
+/* ---- list_tcp_conns.c ---- */
+
+void tcp_kill_begin(struct seam_client *c, uint64_t id, const PB(TcpKill) *m);
+void tcp_kill_continue(struct seam_client *c);
 
 /* ---- list.c, info.c, counters.c ---- */
 

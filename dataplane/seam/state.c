@@ -7,6 +7,7 @@
 #include "../port/port.h"
 #include "../vrf/vrf.h"
 #include "owner.h"
+#include "service/pool.h"
 
 const char *state_iface_name(uint16_t id)
 {
@@ -42,6 +43,8 @@ void state_address(PB(AddressState) *m, const struct iface *i, const struct ifac
 	m->prefix_len = a->plen;
 	m->dad = (PB(DadState))a->dad;
 	m->automatic = a->automatic;
+	if (a->vip)
+		m->kind = PBC(ADDRESS_KIND__ADDRESS_KIND_VIRTUAL);
 	m->owner = pb_str(owner_name(a->owner.owner));
 	if (!rte_is_zero_ether_addr(&a->conflict_mac))
 		m->conflict_mac = pb_bytes(a->conflict_mac.addr_bytes, RTE_ETHER_ADDR_LEN);
@@ -123,6 +126,18 @@ const char *state_nh_reason(uint32_t nh)
 		return "there is no next hop";
 	default:
 		return "not usable";
+	}
+}
+
+PB(TcpHealth) state_tcp_health(int health)
+{
+	switch (health) {
+	case SVC_HEALTH_UP:
+		return PBC(TCP_HEALTH__TCP_HEALTH_UP);
+	case SVC_HEALTH_DOWN:
+		return PBC(TCP_HEALTH__TCP_HEALTH_DOWN);
+	default:
+		return PBC(TCP_HEALTH__TCP_HEALTH_UNKNOWN);
 	}
 }
 

@@ -25,6 +25,8 @@ void state_neighbor(PB(NeighborState) *m, const struct neigh *n);
 void state_route(PB(RouteState) *m, const struct route_info *r, bool client);
 /* Why packets to it get nowhere; "" if they do. */
 const char *state_nh_reason(uint32_t nh);
+/* enum svc_health. */
+PB(TcpHealth) state_tcp_health(int health);
 /* Counts since they were last cleared. */
 void state_counters(PB(InterfaceCounters) *m, const struct iface *i);
 

@@ -5,6 +5,7 @@
 #include "../fib/group.h"
 #include "../iface/iface.h"
 #include "../neigh/neigh.h"
+#include "../tcp/objects.h"
 #include "../vrf/vrf.h"
 #include "ops.h"
 
@@ -22,6 +23,46 @@ static void next_stage(struct sweep *s)
 {
 	s->stage++;
 	s->at = 0;
+}
+
+/* In all workers, and those that have connections to reset take their time: a few at a time. */
+static void sweep_tcp_listeners(struct sweep *s)
+{
+	struct term_listener *l;
+
+	for (int budget = 16; budget > 0;) {
+		l = term_listener_next(&s->at);
+		if (l == NULL) {
+			next_stage(s);
+			return;
+		}
+		if (!stale(s, &l->owner))
+			continue;
+		term_listener_delete(l, l->drain_ms);
+		s->deleted[SWEEP_TCP_LISTENERS]++;
+		budget--;
+	}
+}
+
+static void sweep_tcp_pools(struct sweep *s)
+{
+	struct term_pool_obj *p;
+	struct dp_error err;
+
+	for (int budget = 16; budget > 0;) {
+		p = term_pool_next(&s->at);
+		if (p == NULL) {
+			next_stage(s);
+			return;
+		}
+		if (!stale(s, &p->owner))
+			continue;
+		if (term_pool_delete(p, &err) == 0)
+			s->deleted[SWEEP_TCP_POOLS]++;
+		else
+			LOG_WARN("sweep keeps a pool: %s", err.message);
+		budget--;
+	}
 }
 
 /* s->at: twice the instance, plus one for IPv6. */
@@ -188,6 +229,12 @@ static void sweep_vrfs(struct sweep *s)
 bool sweep_step(struct sweep *s, unsigned int budget)
 {
 	switch (s->stage) {
+	case SWEEP_TCP_LISTENERS:
+		sweep_tcp_listeners(s);
+		break;
+	case SWEEP_TCP_POOLS:
+		sweep_tcp_pools(s);
+		break;
 	case SWEEP_ROUTES:
 		sweep_routes(s, budget);
 		break;

@@ -13,7 +13,9 @@
 #include "../fib/fib.h"
 
 enum sweep_stage {
-	SWEEP_ROUTES = 0,
+	SWEEP_TCP_LISTENERS = 0,
+	SWEEP_TCP_POOLS,
+	SWEEP_ROUTES,
 	SWEEP_GROUPS,
 	SWEEP_NEXT_HOPS,
 	SWEEP_NEIGHBORS,

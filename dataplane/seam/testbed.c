@@ -19,6 +19,7 @@
 #include "../fib/nexthop.h"
 #include "../neigh/neigh.h"
 #include "../port/port.h"
+#include "../tcp/term.h"
 #include "../trace/trace.h"
 #include "../vrf/vrf.h"
 #include "owner.h"
@@ -68,6 +69,7 @@ void testbed_start(const char *name, const char *socket, int run_worker)
 	must(nexthop_init(o.next_hops, o.groups) == 0, "nexthop_init");
 	must(vrf_init(&o.fib) == 0, "vrf_init");
 	must(workers_create(1, cpus, false) == 0, "workers_create");
+	must(term_init() == 0, "term_init");
 	must(port_init() == 0, "port_init");
 	must(neigh_init() == 0, "neigh_init");
 	must(ping_init() == 0, "ping_init");
@@ -77,9 +79,7 @@ void testbed_start(const char *name, const char *socket, int run_worker)
 		exit(1);
 	}
 	if (run_worker) {
-		workers[0]->lcore = rte_get_next_lcore(-1, 1, 0);
-		must(rte_eal_remote_launch(worker_main, workers[0], workers[0]->lcore) == 0,
-		     "rte_eal_remote_launch");
+		must(worker_launch(workers[0], rte_get_next_lcore(-1, 1, 0)) == 0, "worker_launch");
 	}
 }
 
@@ -109,5 +109,6 @@ void testbed_stop(void)
 	seam_fini();
 	workers_stop();
 	rte_eal_mp_wait_lcore();
+	term_fini();
 	rte_eal_cleanup();
 }

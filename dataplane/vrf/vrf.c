@@ -6,6 +6,7 @@
 
 #include "../core/log.h"
 #include "../fib/nexthop.h"
+#include "../tcp/term.h"
 
 #define IP4_ROUTES_DEFAULT 65536
 #define IP6_ROUTES_DEFAULT 16384
@@ -104,6 +105,9 @@ int vrf_delete(struct vrf *v, struct dp_error *err)
 		return dp_fail(err, DP_IN_USE, "name", "%u interfaces are in it", v->n_ifaces);
 	if (v->n_next_hops != 0)
 		return dp_fail(err, DP_IN_USE, "name", "%u next hops lead into it", v->n_next_hops);
+	if (term_vrf_users(v->id) != 0)
+		return dp_fail(err, DP_IN_USE, "name", "%u TCP listeners and backends are in it",
+			       term_vrf_users(v->id));
 	vrfs[v->id] = NULL;
 	fib_free(v->id);
 	nexthop_free(v->nh);
