@@ -232,8 +232,8 @@ void conn_end(struct tcp_conn *c, enum tcp_close_reason why)
 		c->e->mib.attempt_fails++;
 	else if (why != TCP_CLOSE_DONE)
 		c->e->mib.estab_resets += why == TCP_CLOSE_RESET || why == TCP_CLOSE_ABORTED;
-	/* A half-open connection was never the service's. */
-	if (c->state == TCP_SYN_RECEIVED && c->flags & F_PASSIVE)
+	/* A half-open connection was never the service's, but by Fast Open. */
+	if (c->state == TCP_SYN_RECEIVED && c->flags & F_PASSIVE && !(c->flags & F_FAST_OPEN))
 		c->flags |= F_DETACHED;
 	c->state = TCP_CLOSED;
 	c->close_reason = why;
@@ -404,6 +404,18 @@ void tcp_kill(struct tcp_conn *c)
 {
 	if (!(c->flags2 & F2_FINISHED))
 		conn_reset(c, TCP_CLOSE_ABORTED);
+}
+
+void tcp_drain(struct tcp_conn *c)
+{
+	if (c->flags & F_DETACHED || c->flags2 & F2_FINISHED || c->state == TCP_CLOSED)
+		return;
+	if (c->state == TCP_SYN_RECEIVED && !(c->flags & F_FAST_OPEN)) {
+		conn_reset(c, TCP_CLOSE_ABORTED);
+		return;
+	}
+	c->flags |= F_EV_DRAIN;
+	conn_dirty(c);
 }
 
 /* ---- Connections made from here ---- */
