@@ -296,13 +296,46 @@ struct tcp_conn *tcp_find(struct tcp_engine *e, const struct tcp_tuple *t)
 	return v == TCP_NIL || v & TW_BIT ? NULL : conn_at(e, v);
 }
 
+/*
+ * Payload in buffers that a sender in the same process still holds (a connection of the box with itself): indirect ones take
+ * their place, because the receive queue links buffers. NULL: none left.
+ */
+static struct rte_mbuf *unshare(struct tcp_engine *e, struct rte_mbuf *m)
+{
+	struct rte_mbuf *head = NULL, *last = NULL, *n;
+
+	for (struct rte_mbuf *s = m; s != NULL; s = s->next) {
+		if (s->data_len == 0)
+			continue;
+		n = rte_pktmbuf_alloc(e->cfg.pool);
+		if (n == NULL) {
+			rte_pktmbuf_free(head);
+			head = NULL;
+			break;
+		}
+		rte_pktmbuf_attach(n, s);
+		n->next = NULL;
+		n->nb_segs = 1;
+		n->pkt_len = n->data_len;
+		if (head == NULL) {
+			head = n;
+		} else {
+			last->next = n;
+			head->nb_segs++;
+			head->pkt_len += n->data_len;
+		}
+		last = n;
+	}
+	rte_pktmbuf_free(m);
+	return head;
+}
+
 /* The headers go, and whatever padding came after the packet. */
-static void strip(struct tcp_pkt *p)
+static bool strip(struct tcp_engine *e, struct tcp_pkt *p)
 {
 	struct rte_mbuf *m = p->m;
+	bool shared = false;
 
-	if (unlikely(m->pkt_len != p->hdr + p->len))
-		rte_pktmbuf_trim(m, 0);
 	rte_pktmbuf_adj(m, p->hdr);
 	while (unlikely(m->pkt_len > p->len)) {
 		struct rte_mbuf *last = rte_pktmbuf_lastseg(m);
@@ -323,6 +356,18 @@ static void strip(struct tcp_pkt *p)
 			break;
 		}
 	}
+	if (p->len == 0)
+		return true;
+	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
+		shared |= rte_mbuf_refcnt_read(s) != 1;
+	if (unlikely(shared)) {
+		p->m = unshare(e, m);
+		if (p->m == NULL) {
+			e->mib.drop_memory++;
+			return false;
+		}
+	}
+	return true;
 }
 
 static bool to_listener(struct tcp_engine *e, struct tcp_pkt *p, uint32_t iss_min)
@@ -336,8 +381,8 @@ static bool to_listener(struct tcp_engine *e, struct tcp_pkt *p, uint32_t iss_mi
 		drop(e, p->m, &e->mib.drop_options);
 		return true;
 	}
-	strip(p);
-	listen_input(l, p, iss_min);
+	if (strip(e, p))
+		listen_input(l, p, iss_min);
 	return true;
 }
 
@@ -380,8 +425,8 @@ static bool input_one(struct tcp_engine *e, struct tcp_pkt *p, uint32_t v)
 		drop(e, p->m, &e->mib.drop_options);
 		return true;
 	}
-	strip(p);
-	seg_input(conn_at(e, v), p);
+	if (likely(strip(e, p)))
+		seg_input(conn_at(e, v), p);
 	return true;
 }
 
@@ -480,6 +525,9 @@ static void run_events(struct tcp_conn *c)
 					F_EV_WRITABLE | F_EV_TIMER | F_EV_DRAIN);
 
 	c->flags &= ~ev;
+	/* The listener went away meanwhile, and its service may be gone too. */
+	if (ev & F_EV_ACCEPT && !(c->flags & F_DETACHED) && c->listener->dead)
+		tcp_abort(c);
 	if (ev & F_EV_ACCEPT && !(c->flags & F_DETACHED) && c->ops->accept != NULL &&
 	    !c->ops->accept(c, c->listener->p.ctx) && c->state != TCP_CLOSED) {
 		c->listener->stats.refused_service++;
