@@ -41,6 +41,12 @@ type Dataplane interface {
 	Ping(ctx context.Context, p *dpb.Ping) (*dpb.PingResult, error)
 	FlushNeighbors(ctx context.Context, f *dpb.NeighborFlush) (uint64, error)
 	ClearCounters(ctx context.Context, iface string) error
+	TCPListeners(ctx context.Context, name string) iter.Seq2[*dpb.TcpListenerState, error]
+	TCPPools(ctx context.Context, name string) iter.Seq2[*dpb.TcpPoolState, error]
+	TCPBackends(ctx context.Context, pool string) iter.Seq2[*dpb.TcpBackendState, error]
+	TCPCounters(ctx context.Context) iter.Seq2[*dpb.TcpCounter, error]
+	TCPWorkers(ctx context.Context) iter.Seq2[*dpb.TcpWorkerState, error]
+	KillTCP(ctx context.Context, f *dpb.TcpFilter, all bool) (uint64, error)
 	Subscribe(ctx context.Context) (*client.Stream, error)
 	Trace(ctx context.Context, t *dpb.Trace) (*client.Stream, error)
 	Capture(ctx context.Context, p *dpb.Capture) (*client.Stream, error)
@@ -73,6 +79,12 @@ type Alarm struct {
 // present.
 type Alarms interface {
 	Alarms() []Alarm
+}
+
+// VIPs tells which virtual addresses are announced.
+type VIPs interface {
+	// AnnouncedVIPs are the prefixes of virtual addresses that BGP announces in an instance.
+	AnnouncedVIPs(instance string) map[netip.Prefix]bool
 }
 
 // RIB is what the services ask of the routing information base; *rib.RIB is one.

@@ -48,6 +48,8 @@ type Options struct {
 	// BGP returns the speaker of a network instance, and whether there is one.
 	BGP    func(instance string) (Speaker, bool)
 	Alarms Alarms
+	// VIPs may be missing: then none counts as announced.
+	VIPs VIPs
 	// LogLevel is what SetLogLevel changes; nil: it can't be changed.
 	LogLevel *slog.LevelVar
 	// Version of this program.
@@ -113,6 +115,7 @@ func New(o Options) (*Server, error) {
 	vnfv1.RegisterNeighborServiceServer(s.grpc, &neighborService{s: s})
 	vnfv1.RegisterBgpServiceServer(s.grpc, &bgpService{s: s})
 	vnfv1.RegisterSystemServiceServer(s.grpc, &systemService{s: s})
+	vnfv1.RegisterTerminationServiceServer(s.grpc, &terminationService{s: s})
 	reflection.Register(s.grpc)
 	return s, nil
 }

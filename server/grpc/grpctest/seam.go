@@ -211,6 +211,8 @@ func (s *Seam) answer(c *seamConn, req *dpb.Request) []*dpb.Response {
 		return []*dpb.Response{{Result: &dpb.Response_Lookup{Lookup: r}}}
 	case *dpb.Request_NeighborFlush:
 		return []*dpb.Response{done(uint64(len(s.tables.GetNeighbors())))}
+	case *dpb.Request_TcpKill:
+		return []*dpb.Response{done(uint64(len(s.tables.GetTcpConnections())))}
 	}
 	return []*dpb.Response{done(0)}
 }
@@ -247,6 +249,8 @@ func (s *Seam) list(l *dpb.List) *dpb.ListResult {
 		r.Drops, more = rows(s.tables.GetDrops(), begin, limit, nil)
 	case dpb.Table_TABLE_PORT_XSTATS:
 		r.Xstats, more = rows(s.tables.GetXstats(), begin, limit, nil)
+	default:
+		more = s.listTCP(l, r, begin, limit)
 	}
 	if more {
 		r.NextCursor = []byte{byte(begin + limit)}
