@@ -66,6 +66,15 @@ one() {
 			-D CMSG_LEVEL_IP=SOL_IP -D CMSG_TYPE_RECVERR=IP_RECVERR)
 		;;
 	esac
+	# Scripts that name addresses mean these: what the command line says would win.
+	if grep -q '^--local_ip' "$script"; then
+		local -a kept=()
+		local arg
+		for arg in "${args[@]}"; do
+			case $arg in --local_ip=* | --remote_ip=*) ;; *) kept+=("$arg") ;; esac
+		done
+		args=("${kept[@]}")
+	fi
 	cd "$(dirname "$script")"
 	MILLRACE_PACKETDRILL_WORLD="$work/world" PATH="$TMP/bin:$PATH" \
 		timeout -k 2 "$LIMIT" unshare -n env LD_PRELOAD="$SHARED_OBJECT" \

@@ -28,7 +28,6 @@ struct world {
 	uint32_t notsent_lowat;
 	uint32_t synack_retries;
 	int mtu_probing;
-	char cc[16];
 	uint8_t fastopen_key[16];
 	bool fastopen_key_set;
 	/* Octets of IP packet on the way to the peer; announced MSS, 0: what fits. */

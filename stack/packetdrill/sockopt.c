@@ -23,7 +23,8 @@ static int fail(struct shim *s, int err)
 
 static enum tcp_cc_algorithm cc_algorithm(const struct sock *k)
 {
-	const char *name = k->opt.cc[0] ? k->opt.cc : k->s->world.cc;
+	/* Of the sysctl a kernel may refuse what scripts set: CUBIC, our default too. */
+	const char *name = k->opt.cc;
 
 	if (!strcmp(name, "bbr"))
 		return TCP_CC_BBR;

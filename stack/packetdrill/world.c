@@ -71,8 +71,6 @@ void world_read(struct shim *s)
 	w->notsent_lowat = (uint32_t)sysctl_long("tcp_notsent_lowat", UINT32_MAX);
 	w->synack_retries = (uint32_t)sysctl_long("tcp_synack_retries", 5);
 	w->mtu_probing = (int)sysctl_long("tcp_mtu_probing", 0);
-	if (!sysctl_text("tcp_congestion_control", w->cc, sizeof(w->cc)))
-		w->cc[0] = 0;
 	w->fastopen_key_set = sysctl_text("tcp_fastopen_key", buf, sizeof(buf)) &&
 			      parse_key(buf, w->fastopen_key);
 }
