@@ -300,7 +300,7 @@ struct tcp_conn *tcp_find(struct tcp_engine *e, const struct tcp_tuple *t)
  * Payload in buffers that a sender in the same process still holds (a connection of the box with itself): indirect ones take
  * their place, because the receive queue links buffers. NULL: none left.
  */
-static struct rte_mbuf *unshare(struct tcp_engine *e, struct rte_mbuf *m)
+static struct rte_mbuf *own_buffers(struct tcp_engine *e, struct rte_mbuf *m)
 {
 	struct rte_mbuf *head = NULL, *last = NULL, *n;
 
@@ -361,7 +361,7 @@ static bool strip(struct tcp_engine *e, struct tcp_pkt *p)
 	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
 		shared |= rte_mbuf_refcnt_read(s) != 1;
 	if (unlikely(shared)) {
-		p->m = unshare(e, m);
+		p->m = own_buffers(e, m);
 		if (p->m == NULL) {
 			e->mib.drop_memory++;
 			return false;

@@ -219,10 +219,23 @@ static void fill_from_reass(struct tcp_conn *c)
 
 static void in_order(struct tcp_conn *c, struct tcp_pkt *p, uint32_t len)
 {
-	const bool had_hole = c->x->reass.count != 0;
+	struct tcp_engine *e = c->e;
+	struct tcp_ext *x = c->x;
+	const bool had_hole = x->reass.count != 0;
 
-	c->rcv_nxt += len;
-	rcv_append(c, p->m, len);
+	if (unlikely(had_hole && seq_lt(tcp_reass_start(&e->segs, &x->reass), c->rcv_nxt + len))) {
+		struct tcp_reass_result r;
+
+		/* It reaches into what is held: what came first stays (the same octets come to the
+		 * service whatever a second copy says). */
+		tcp_reass_insert(&e->segs, &x->reass, c->rcv_nxt, c->rcv_nxt, p->m, 4096, &r);
+		mem_charge(e, r.mem);
+		if (r.dup_start != r.dup_end)
+			set_dsack(c, r.dup_start, r.dup_end);
+	} else {
+		c->rcv_nxt += len;
+		rcv_append(c, p->m, len);
+	}
 	if (unlikely(had_hole)) {
 		fill_from_reass(c);
 		c->flags |= F_ACK_NOW;
