@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stack-bench: a client's and a server's engine joined by rings. One line of JSON on standard
+ * output; what the fields mean is in docs/performance.md.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#include "side.h"
+
+void side_delay(struct side *s, uint64_t delay_ns, uint32_t loss_ppm);
+
+static struct {
+	const struct load *load;
+	uint32_t conns;
+	double seconds, warmup;
+	bool two;
+	uint16_t mtu;
+	uint32_t mbufs;
+	double delay_ms, loss;
+	bool quiet;
+} opt = {.conns = 1, .seconds = 2, .warmup = 0.5, .mtu = 1500, .mbufs = 65535};
+
+static volatile bool stop;
+
+static int run_one(void *arg)
+{
+	struct side *s = arg;
+
+	while (!stop) {
+		const uint64_t t0 = rte_rdtsc();
+		const unsigned int n = side_run(s, bench_now_ns());
+
+		if (n != 0)
+			s->busy_cycles += rte_rdtsc() - t0;
+	}
+	return 0;
+}
+
+struct reading {
+	uint64_t ns, done, octets, server_packets, client_packets;
+	uint64_t server_busy, client_busy;
+};
+
+static struct reading read_now(const struct side *server, const struct side *client)
+{
+	return (struct reading){
+		.ns = bench_now_ns(),
+		.done = client->done,
+		.octets = server->octets,
+		.server_packets = server->packets,
+		.client_packets = client->packets,
+		.server_busy = server->busy_cycles,
+		.client_busy = client->busy_cycles,
+	};
+}
+
+static void turn_both(struct side *server, struct side *client, uint64_t until_ns)
+{
+	uint64_t now;
+
+	while ((now = bench_now_ns()) < until_ns) {
+		uint64_t t0 = rte_rdtsc(), t1;
+
+		if (side_run(client, now) != 0)
+			client->busy_cycles += rte_rdtsc() - t0;
+		t1 = rte_rdtsc();
+		if (side_run(server, bench_now_ns()) != 0)
+			server->busy_cycles += rte_rdtsc() - t1;
+	}
+}
+
+static void wait_or_turn(struct side *server, struct side *client, double seconds)
+{
+	if (opt.two)
+		rte_delay_us_sleep((unsigned int)(seconds * 1e6));
+	else
+		turn_both(server, client, bench_now_ns() + (uint64_t)(seconds * 1e9));
+}
+
+static void report(const struct side *server, struct side *client, const struct reading *a,
+		   const struct reading *b)
+{
+	const double s = (b->ns - a->ns) / 1e9;
+	const struct tcp_mib *mc = tcp_mib(client->e), *ms = tcp_mib(server->e);
+	struct tcp_usage u;
+	double p50, p99;
+
+	load_latency(client, &p50, &p99);
+	tcp_usage(server->e, &u);
+	printf("{\"load\":\"%s\",\"cores\":%d,\"connections\":%u,\"seconds\":%.3f,\"rate\":%.0f,"
+	       "\"gbit\":%.3f,\"packets\":%.0f,\"server_cycles\":%.1f,\"client_cycles\":%.1f,"
+	       "\"p50_us\":%.3f,\"p99_us\":%.3f,\"open\":%u,\"conn_bytes\":%u,\"failed\":%lu,"
+	       "\"overruns\":%lu,\"retransmits\":%lu,\"rtos\":%lu}\n",
+	       opt.load->name, opt.two ? 2 : 1, opt.conns, s, (b->done - a->done) / s,
+	       (b->octets - a->octets) * 8 / s / 1e9, (b->server_packets - a->server_packets) / s,
+	       b->done != a->done ? (double)(b->server_busy - a->server_busy) / (b->done - a->done)
+				  : 0,
+	       b->done != a->done ? (double)(b->client_busy - a->client_busy) / (b->done - a->done)
+				  : 0,
+	       p50, p99, u.conns, u.conn_bytes, client->failed + server->failed,
+	       client->overruns + server->overruns, mc->retrans_segs + ms->retrans_segs,
+	       mc->rtos + ms->rtos);
+}
+
+static void run(void)
+{
+	struct rte_mempool *pool;
+	struct side_config cfg = {
+		.max_conns = opt.conns + 1024 > 262144 ? opt.conns + 1024 : 262144,
+		.mtu = opt.mtu,
+		.mem_limit = (uint64_t)opt.mbufs * 2304,
+		.time_wait_ms = 100,
+	};
+	struct side *server, *client;
+	struct reading a, b;
+
+	pool = rte_pktmbuf_pool_create("stack-bench", opt.mbufs, 512, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+				       SOCKET_ID_ANY);
+	server = side_new("server", pool, &cfg, true);
+	client = side_new("client", pool, &cfg, false);
+	if (pool == NULL || server == NULL || client == NULL) {
+		fprintf(stderr, "stack-bench: not enough memory (%s)\n", rte_strerror(rte_errno));
+		exit(1);
+	}
+	server->peer = client;
+	client->peer = server;
+	server->load = client->load = opt.load;
+	if (opt.delay_ms != 0 || opt.loss != 0) {
+		side_delay(client, (uint64_t)(opt.delay_ms * 5e5), (uint32_t)(opt.loss * 1e4));
+		side_delay(server, (uint64_t)(opt.delay_ms * 5e5), 0);
+	}
+	if (opt.load->server(server) != 0 || opt.load->client(client, opt.conns) != 0) {
+		fprintf(stderr, "stack-bench: cannot start the load\n");
+		exit(1);
+	}
+	if (opt.two) {
+		unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
+
+		rte_eal_remote_launch(run_one, server, lcore);
+		lcore = rte_get_next_lcore(lcore, 1, 0);
+		rte_eal_remote_launch(run_one, client, lcore);
+	}
+	wait_or_turn(server, client, opt.warmup);
+	a = read_now(server, client);
+	wait_or_turn(server, client, opt.seconds);
+	b = read_now(server, client);
+	stop = true;
+	rte_eal_mp_wait_lcore();
+	report(server, client, &a, &b);
+	side_free(client);
+	side_free(server);
+	rte_mempool_free(pool);
+}
+
+static void usage(FILE *f)
+{
+	fprintf(f,
+		"usage: stack-bench [--two] [--conns N] [--seconds S] [--warmup S] [--mtu OCTETS]\n"
+		"                   [--mbufs N] [--rtt MS] [--loss PERCENT] [--cpus A,B]\n"
+		"                   cps|rps|latency|bulk|idle\n");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"two", no_argument, NULL, '2'},
+		{"conns", required_argument, NULL, 'c'},
+		{"seconds", required_argument, NULL, 's'},
+		{"warmup", required_argument, NULL, 'w'},
+		{"mtu", required_argument, NULL, 'm'},
+		{"mbufs", required_argument, NULL, 'b'},
+		{"rtt", required_argument, NULL, 'r'},
+		{"loss", required_argument, NULL, 'l'},
+		{"cpus", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	const char *cpus = "0,1";
+	char lcores[64], prefix[64], mem[16];
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case '2':
+			opt.two = true;
+			break;
+		case 'c':
+			opt.conns = strtoul(optarg, NULL, 10);
+			break;
+		case 's':
+			opt.seconds = strtod(optarg, NULL);
+			break;
+		case 'w':
+			opt.warmup = strtod(optarg, NULL);
+			break;
+		case 'm':
+			opt.mtu = strtoul(optarg, NULL, 10);
+			break;
+		case 'b':
+			opt.mbufs = strtoul(optarg, NULL, 10);
+			break;
+		case 'r':
+			opt.delay_ms = strtod(optarg, NULL);
+			break;
+		case 'l':
+			opt.loss = strtod(optarg, NULL);
+			break;
+		case 'p':
+			cpus = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind + 1 != argc || (opt.load = load_find(argv[optind])) == NULL || opt.conns == 0) {
+		usage(stderr);
+		return 2;
+	}
+	/* Service cores are two more threads on the CPUs named; the main one only waits. */
+	if (opt.two) {
+		char *comma = strchr(cpus, ',');
+
+		snprintf(lcores, sizeof(lcores), "0@%d,1@%d,2@%d", atoi(cpus), atoi(cpus),
+			 comma != NULL ? atoi(comma + 1) : 1);
+	} else {
+		snprintf(lcores, sizeof(lcores), "0@%d", atoi(cpus));
+	}
+	snprintf(prefix, sizeof(prefix), "stack-bench-%d", getpid());
+	snprintf(mem, sizeof(mem), "%u", (unsigned int)((uint64_t)opt.mbufs * 2500 >> 20) * 5 / 4 + 128);
+
+	char *eal[] = {argv[0],	   "--no-huge",	     "-m",	    mem,
+		       "--no-pci", "--lcores",	     lcores,	    "--file-prefix",
+		       prefix,	   "--no-telemetry", "--log-level", "error",
+		       NULL};
+
+	if (rte_eal_init(RTE_DIM(eal) - 1, eal) < 0)
+		return 1;
+	run();
+	rte_eal_cleanup();
+	return 0;
+}
