@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "offload.h"
 
+#include "tcp/cksum.h"
+
 void offload_checksums(struct rte_mbuf *m)
 {
 	const uint32_t l3_len = m->l3_len;
@@ -14,10 +16,7 @@ void offload_checksums(struct rte_mbuf *m)
 	}
 	if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM) {
 		tcp->cksum = 0;
-		tcp->cksum = ip[0] >> 4 == 4
-				     ? rte_ipv4_udptcp_cksum_mbuf(m, ip4, (uint16_t)l3_len)
-				     : rte_ipv6_udptcp_cksum_mbuf(m, (struct rte_ipv6_hdr *)ip,
-								  (uint16_t)l3_len);
+		tcp->cksum = tcp_cksum(m, l3_len);
 	}
 	m->ol_flags &= ~OFFLOAD_FLAGS;
 }

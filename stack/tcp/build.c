@@ -5,6 +5,7 @@
 #include <rte_ip.h>
 
 #include "build.h"
+#include "cksum.h"
 
 /* Reserved for use by DPDK's own flags, which say whose memory it is. */
 #define KEEP_FLAGS (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)
@@ -82,12 +83,9 @@ void tx_headers(struct tcp_engine *e, struct rte_mbuf *m, const struct hdr_in *h
 	if (t->family == 4) {
 		struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
 
-		th->cksum = rte_ipv4_udptcp_cksum_mbuf(m, ip, m->l3_len);
 		ip->hdr_checksum = rte_ipv4_cksum(ip);
-	} else {
-		th->cksum = rte_ipv6_udptcp_cksum_mbuf(
-			m, rte_pktmbuf_mtod(m, struct rte_ipv6_hdr *), m->l3_len);
 	}
+	th->cksum = tcp_cksum(m, m->l3_len);
 }
 
 /* An empty buffer with room for headers in front and opt octets of options behind. */

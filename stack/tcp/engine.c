@@ -6,6 +6,7 @@
 #include <rte_ip.h>
 #include <rte_prefetch.h>
 
+#include "cksum.h"
 #include "conn.h"
 
 #define CHUNK 32
@@ -231,7 +232,7 @@ static bool checksum_ok(const struct tcp_pkt *p)
 	if (f == RTE_MBUF_F_RX_L4_CKSUM_BAD)
 		return false;
 	ip = rte_pktmbuf_mtod(m, const uint8_t *);
-	if (rte_raw_cksum_mbuf(m, p->l3, p->hdr - p->l3 + p->len, &raw) != 0)
+	if (!tcp_raw_cksum(m, p->l3, p->hdr - p->l3 + p->len, &raw))
 		return false;
 	if (p->tuple.family == 4) {
 		struct rte_ipv4_hdr h = *(const struct rte_ipv4_hdr *)ip;
@@ -358,6 +359,15 @@ static bool strip(struct tcp_engine *e, struct tcp_pkt *p)
 	}
 	if (p->len == 0)
 		return true;
+	/* Headers in a buffer of their own. */
+	while (unlikely(m->data_len == 0)) {
+		struct rte_mbuf *next = m->next;
+
+		next->pkt_len = m->pkt_len;
+		next->nb_segs = m->nb_segs - 1;
+		rte_pktmbuf_free_seg(m);
+		p->m = m = next;
+	}
 	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
 		shared |= rte_mbuf_refcnt_read(s) != 1;
 	if (unlikely(shared)) {
@@ -554,10 +564,13 @@ static void run_events(struct tcp_conn *c)
 
 void tcp_flush(struct tcp_engine *e)
 {
-	uint32_t i;
+	/* A service that asks again and again for what it cannot use has to wait for the next time. */
+	uint32_t i, left = 4 * e->n_dirty + 64;
 
-	while ((i = e->dirty_head) != TCP_NIL) {
+	while ((i = e->dirty_head) != TCP_NIL && left-- != 0) {
 		struct tcp_conn *c = conn_at(e, i);
+
+		e->n_dirty--;
 
 		e->dirty_head = c->dirty_next;
 		if (e->dirty_head == TCP_NIL)
