@@ -376,7 +376,7 @@ struct tcp_engine {
 	struct tcp_slab conns, segs, exts, tws;
 	struct tcp_ext idle_ext;
 	struct tcp_wheel wheel;
-	uint32_t dirty_head, dirty_tail;
+	uint32_t dirty_head, dirty_tail, n_dirty;
 	uint32_t tw_head, tw_tail;
 	uint32_t half_open;
 	uint64_t mem;

@@ -298,8 +298,9 @@ struct tcp_conn *tcp_find(struct tcp_engine *e, const struct tcp_tuple *t)
 }
 
 /*
- * Payload in buffers that a sender in the same process still holds (a connection of the box with itself): indirect ones take
- * their place, because the receive queue links buffers. NULL: none left.
+ * Payload in buffers that a sender in the same process still holds (a connection of the box with
+ * itself): indirect ones take their place, because the receive queue links buffers. NULL: none
+ * left.
  */
 static struct rte_mbuf *own_buffers(struct tcp_engine *e, struct rte_mbuf *m)
 {
@@ -564,7 +565,8 @@ static void run_events(struct tcp_conn *c)
 
 void tcp_flush(struct tcp_engine *e)
 {
-	/* A service that asks again and again for what it cannot use has to wait for the next time. */
+	/* A service that asks again and again for what it cannot use has to wait for the next time.
+	 */
 	uint32_t i, left = 4 * e->n_dirty + 64;
 
 	while ((i = e->dirty_head) != TCP_NIL && left-- != 0) {
