@@ -34,9 +34,10 @@ static void must(int ok, const char *what)
 	exit(1);
 }
 
-void testbed_start(const char *name, const char *socket, int run_worker)
+void testbed_start(const char *name, const char *socket, int run_workers)
 {
-	char prefix[64];
+	const unsigned int n = run_workers > 0 ? (unsigned int)run_workers : 1;
+	char prefix[64], workers_arg[8];
 	char *argv[] = {(char *)(uintptr_t)name,
 			"--no-huge",
 			"--memory",
@@ -52,6 +53,8 @@ void testbed_start(const char *name, const char *socket, int run_worker)
 			"--groups",
 			"8192",
 			"--no-exception",
+			"--workers",
+			workers_arg,
 			"--log-level",
 			"error",
 			"--file-prefix",
@@ -59,8 +62,11 @@ void testbed_start(const char *name, const char *socket, int run_worker)
 			NULL};
 	struct dp_error err = {0};
 	struct options o;
-	const int cpus[] = {-1};
+	int cpus[WORKER_MAX], lcore = -1;
 
+	snprintf(workers_arg, sizeof(workers_arg), "%u", n);
+	for (unsigned int i = 0; i < n; i++)
+		cpus[i] = -1;
 	snprintf(prefix, sizeof(prefix), "%s-%d", name, getpid());
 	options_parse((int)RTE_DIM(argv) - 1, argv, &o);
 	must(eal_start(&o) == 0, "eal_start");
@@ -68,7 +74,7 @@ void testbed_start(const char *name, const char *socket, int run_worker)
 	must(loop_init() == 0, "loop_init");
 	must(nexthop_init(o.next_hops, o.groups) == 0, "nexthop_init");
 	must(vrf_init(&o.fib) == 0, "vrf_init");
-	must(workers_create(1, cpus, false) == 0, "workers_create");
+	must(workers_create(n, cpus, false) == 0, "workers_create");
 	must(term_init() == 0, "term_init");
 	must(port_init() == 0, "port_init");
 	must(neigh_init() == 0, "neigh_init");
@@ -78,8 +84,9 @@ void testbed_start(const char *name, const char *socket, int run_worker)
 		fprintf(stderr, "testbed: seam_init: %s\n", err.message);
 		exit(1);
 	}
-	if (run_worker) {
-		must(worker_launch(workers[0], rte_get_next_lcore(-1, 1, 0)) == 0, "worker_launch");
+	for (int i = 0; i < run_workers; i++) {
+		lcore = (int)rte_get_next_lcore((unsigned int)lcore, 1, 0);
+		must(worker_launch(workers[i], (unsigned int)lcore) == 0, "worker_launch");
 	}
 }
 

@@ -6,9 +6,9 @@
 
 #include "../core/addr.h"
 
-/* Ends the process if it cannot start. socket may be NULL. With run_worker a worker forwards on a
- * thread of its own. */
-void testbed_start(const char *name, const char *socket, int run_worker);
+/* Ends the process if it cannot start. socket may be NULL. So many workers forward on threads of
+ * their own; 0: there is one that does nothing by itself. */
+void testbed_start(const char *name, const char *socket, int run_workers);
 /* An address of either family; ends the process if it is none. */
 struct ip_addr testbed_ip(const char *text);
 /* Deletes everything clients made, and forgets the owners. */
