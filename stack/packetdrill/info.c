@@ -70,7 +70,8 @@ static void convert(const struct tcp_info *i, struct linux_tcp_info *o)
 	o->notsent_bytes = i->unsent;
 	o->min_rtt = i->min_rtt_us;
 	o->delivery_rate = i->delivery_rate;
-	o->delivered = i->delivered;
+	/* Linux counts the SYN. */
+	o->delivered = i->delivered + (i->state != TCP_SYN_RECEIVED && i->state != TCP_SYN_SENT);
 	o->bytes_sent = i->bytes_sent;
 	o->bytes_retrans = i->bytes_retrans;
 	o->dsack_dups = i->dsack_dups;

@@ -482,11 +482,20 @@ static bool paced_out(struct tcp_conn *c)
 	return true;
 }
 
+/*
+ * Whether nothing follows the segment just cut, at least not at once. The last of several carries PSH, and so does what fills
+ * half of cwnd: receivers that gather segments (GRO) then pass them on and acknowledge without waiting for more.
+ */
+static bool ends_burst(struct tcp_conn *c, unsigned int run)
+{
+	return run >= RTE_MAX(c->cc.cwnd / 2, 2u) || in_flight(c->x) >= c->cc.cwnd || next_len(c) == 0;
+}
+
 /* Returns the segments sent. */
 static unsigned int send_new(struct tcp_conn *c)
 {
 	struct tcp_ext *x = c->x;
-	unsigned int n = 0, octets = 0, burst;
+	unsigned int n = 0, run = 0, octets = 0, burst;
 	uint32_t len, i;
 
 	if (c->flags & F_PACED && !tcp_cc_ops(c->cc_algo)->paces)
@@ -517,6 +526,10 @@ static unsigned int send_new(struct tcp_conn *c)
 			break;
 		}
 		x = c->x;
+		if (++run > 1 && ends_burst(c, run)) {
+			seg_at(c->e, i)->flags |= SEG_PSH;
+			run = 0;
+		}
 		if (len < c->mss)
 			x->snd_sml = c->snd_nxt;
 		if (c->unsent == 0 && c->flags & F_FIN_QUEUED) {

@@ -304,8 +304,10 @@ static void cc_ack(struct tcp_conn *c, struct ack_state *a)
 	r->in_flight = in_flight(x);
 	r->rtt_us = a->rtt_last_us;
 	r->ece = a->ece;
-	r->cwnd_limited = c->flags2 & F2_CWND_LIMITED ||
-			  (c->cc.cwnd < c->cc.ssthresh && c->cc.cwnd < 2 * r->prior_in_flight);
+	/* RFC 3042 section 2: duplicates let segments out, and leave cwnd as it is. */
+	r->cwnd_limited = a->una_moved &&
+			  (c->flags2 & F2_CWND_LIMITED ||
+			   (c->cc.cwnd < c->cc.ssthresh && c->cc.cwnd < 2 * r->prior_in_flight));
 	r->in_recovery = c->ca_state == CA_RECOVERY || c->ca_state == CA_CWR;
 	ops(c)->ack(&c->cc, r);
 	if (c->cc.cwnd < 1)
