@@ -334,7 +334,7 @@ uint32_t svc_draining(const struct svc *s);
 
 /* Which connections; zero means any. */
 struct svc_filter {
-	/* Listener's id; only_outgoing: those made from here (listener_id 0 in tcp_info). */
+	/* Listener's id; only_outgoing: those made from here. */
 	uint32_t listener_id;
 	bool only_outgoing;
 	/* Network instance, if by_vrf. */

@@ -112,7 +112,8 @@ struct peer *peer_connect(struct host *h, const char *to, uint16_t port)
 
 void peer_send(struct peer *p, const void *data, size_t len)
 {
-	memmove(p->out, p->out + p->out_at, p->out_len - p->out_at);
+	if (p->out_len > p->out_at)
+		memmove(p->out, p->out + p->out_at, p->out_len - p->out_at);
 	p->out_len -= p->out_at;
 	p->out_at = 0;
 	p->out = realloc(p->out, p->out_len + len + 1);

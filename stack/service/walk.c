@@ -15,7 +15,7 @@ bool svc_filter_match(const struct svc_filter *f, const struct tcp_info *i)
 {
 	if (f->listener_id != 0 && f->listener_id != i->listener_id)
 		return false;
-	if (f->only_outgoing && (i->passive || i->listener_id != 0))
+	if (f->only_outgoing && i->passive)
 		return false;
 	if (f->by_vrf && f->vrf != i->tuple.vrf)
 		return false;
