@@ -44,7 +44,10 @@ static void reduce(struct tcp_conn *c)
 	x->undo_ssthresh = c->cc.ssthresh;
 	x->undo_marker = c->snd_una;
 	x->undo_retrans = x->retrans_out != 0 ? (int32_t)x->retrans_out : -1;
-	x->retrans_stamp_ts = 0;
+	/* A retransmission of the recovery before may still be on its way: its echo is no older than
+	 * the first of those. */
+	if (x->retrans_out == 0)
+		x->retrans_stamp_ts = 0;
 	x->prr_delivered = x->prr_out = 0;
 	c->flags2 |= F2_UNDO;
 	c->high_seq = c->snd_nxt;
