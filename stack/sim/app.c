@@ -162,8 +162,8 @@ static void end_resume(void *arg)
 
 	if (e->c == NULL)
 		return;
+	host_enter(e->host);
 	end_step(e);
-	host_wake(e->host, world_of(e)->now);
 }
 
 /* Not before `at`: by the connection's own timer or the world's. */

@@ -48,7 +48,7 @@ enum end_mode {
 	END_CLOSE,
 	/* tcp_abort() at end_at octets written or read. */
 	END_ABORT,
-	/* Somebody calls tcp_kill() end_after after the start. */
+	/* Somebody calls tcp_kill() end_after after the start (of other ends too if it is set). */
 	END_KILL,
 	/* Does nothing; the other side has to. */
 	END_NEVER,

@@ -143,6 +143,7 @@ void draw_plan(struct rng *r, struct flow *f, uint64_t octets)
 			f->end[0].end = END_WAIT;
 	} else if (rng_percent(r, 15)) {
 		f->end[1].write = WRITE_ECHO;
+		f->key[1] = f->key[0];
 		f->end[1].total = 0;
 		f->end[1].write_pause_ns = 0;
 		if (f->end[0].end == END_AFTER_PEER)

@@ -102,13 +102,13 @@ static bool start_end(struct end *e)
 	p.tuple.rport = rte_cpu_to_be_16(e->side == 0 ? f->server_port : f->client_port);
 	if (f->outcome == OUTCOME_UNANSWERED)
 		p.tuple.raddr.b[15] ^= 0x40;
+	host_enter(e->host);
 	e->c = tcp_connect(e->host->engine, &p);
 	if (e->c == NULL) {
 		f->connect_errno = errno;
 		world_note(f->w, "flow %u: tcp_connect: %s", f->id, strerror(errno));
 		return false;
 	}
-	host_wake(e->host, f->w->now);
 	return true;
 }
 
@@ -119,8 +119,8 @@ static void kill_end(void *arg)
 	if (e->c == NULL)
 		return;
 	world_note(e->flow->w, "flow %u %c: tcp_kill", e->flow->id, "cs"[e->side]);
+	host_enter(e->host);
 	tcp_kill(e->c);
-	host_wake(e->host, e->flow->w->now);
 }
 
 static void start(void *arg)
@@ -144,7 +144,7 @@ static void start(void *arg)
 		   e->host->id, f->client_port, f->end[1].host->id, f->server_port,
 		   (unsigned long)e->total, (unsigned long)f->end[1].total);
 	for (int k = 0; k < 2; k++)
-		if (f->end[k].end == END_KILL)
+		if (f->end[k].end == END_KILL || f->end[k].end_after_ns != 0)
 			world_at(f->w, f->w->now + f->end[k].end_after_ns, kill_end, &f->end[k]);
 }
 

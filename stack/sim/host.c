@@ -207,6 +207,12 @@ static void host_run(void *arg)
 		host_wake(h, RTE_MAX(next, h->w->now) + rng_below(&h->rng, h->late_ns + 1));
 }
 
+void host_enter(struct host *h)
+{
+	tcp_poll(h->engine, h->w->now);
+	host_wake(h, h->w->now);
+}
+
 void host_wake(struct host *h, uint64_t at)
 {
 	if (at >= h->wake_at)

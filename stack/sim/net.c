@@ -46,6 +46,14 @@ static void arrive(void *arg)
 	free(f);
 }
 
+static void flight_drop(void *arg)
+{
+	struct flight *f = arg;
+
+	free(f->p);
+	free(f);
+}
+
 static void fly(struct world *w, struct host *to, const uint8_t *p, uint32_t len, uint64_t at)
 {
 	struct flight *f = malloc(sizeof(*f));
@@ -53,7 +61,7 @@ static void fly(struct world *w, struct host *to, const uint8_t *p, uint32_t len
 	if (f == NULL)
 		abort();
 	*f = (struct flight){to, packet_new(w, p, len)};
-	world_at(w, at, arrive, f);
+	world_at_owned(w, at, arrive, flight_drop, f);
 }
 
 /* ---- ICMP errors ---- */
@@ -96,7 +104,7 @@ static void icmp(struct host *from, const struct path *path, const uint8_t *p, u
 	e->what = what;
 	e->mtu = mtu;
 	trace_packet(w, what == TCP_ICMP_TOO_BIG ? "too big" : "unreachable", p, len);
-	world_at(w, w->now + path->delay_ns, error_arrive, e);
+	world_at_owned(w, w->now + path->delay_ns, error_arrive, free, e);
 }
 
 /* ---- The way ---- */

@@ -95,6 +95,8 @@ static void make_close(struct sim *s)
 		f->outcome = OUTCOME_ANY;
 		e->end = (enum end_mode)rng_range(r, END_CLOSE, END_KILL);
 		e->end_at = rng_below(r, 20000);
+		/* Some wait for what does not come: somebody has to see to it. */
+		f->end[0].end_after_ns = f->end[1].end_after_ns = 300 * SEC;
 		e->end_after_ns = rng_log(r, USEC, SEC);
 		if (rng_percent(r, 20))
 			e->read = READ_NEVER;

@@ -30,7 +30,7 @@ static void cut(void *arg)
 {
 	struct sim *s = arg;
 
-	s->w.n_events = 0;
+	s->w.stopped = true;
 }
 
 int sim_run(struct sim *s, const struct scenario *scenario, uint64_t seed, bool verbose, FILE *pcap)

@@ -23,6 +23,9 @@ void world_free(struct world *w)
 {
 	for (uint8_t i = 0; i < w->n_hosts; i++)
 		host_crash(&w->hosts[i]);
+	for (uint32_t i = 0; i < w->n_events; i++)
+		if (w->events[i].drop != NULL)
+			w->events[i].drop(w->events[i].arg);
 	free(w->events);
 	w->events = NULL;
 	w->n_events = 0;
@@ -35,6 +38,12 @@ static bool before(const struct event *a, const struct event *b)
 
 void world_at(struct world *w, uint64_t at, void (*fn)(void *arg), void *arg)
 {
+	world_at_owned(w, at, fn, NULL, arg);
+}
+
+void world_at_owned(struct world *w, uint64_t at, void (*fn)(void *arg), void (*drop)(void *arg),
+		    void *arg)
+{
 	uint32_t i = w->n_events++;
 
 	if (w->n_events > w->cap_events) {
@@ -43,7 +52,7 @@ void world_at(struct world *w, uint64_t at, void (*fn)(void *arg), void *arg)
 		if (w->events == NULL)
 			abort();
 	}
-	w->events[i] = (struct event){RTE_MAX(at, w->now), w->order++, fn, arg};
+	w->events[i] = (struct event){RTE_MAX(at, w->now), w->order++, fn, drop, arg};
 	while (i > 0 && before(&w->events[i], &w->events[(i - 1) / 2])) {
 		struct event e = w->events[i];
 
@@ -72,7 +81,7 @@ static struct event take_first(struct world *w)
 
 void world_run(struct world *w)
 {
-	while (!w->failed && w->n_events > 0) {
+	while (!w->failed && !w->stopped && w->n_events > 0) {
 		struct event e = take_first(w);
 
 		if (e.at > w->end) {

@@ -57,6 +57,8 @@ struct host {
 struct event {
 	uint64_t at, order;
 	void (*fn)(void *arg);
+	/* Frees arg if the world ends before; may be NULL. */
+	void (*drop)(void *arg);
 	void *arg;
 };
 
@@ -78,6 +80,8 @@ struct world {
 	uint64_t digest;
 	bool verbose;
 	FILE *pcap;
+	/* Ends before all is over. */
+	bool stopped;
 	bool failed;
 	char why[1024];
 };
@@ -86,6 +90,9 @@ void world_init(struct world *w, uint64_t seed);
 void world_free(struct world *w);
 /* Calls fn(arg) at that time, or now if that is past. */
 void world_at(struct world *w, uint64_t at, void (*fn)(void *arg), void *arg);
+/* The same, with what frees arg if it does not come to that. */
+void world_at_owned(struct world *w, uint64_t at, void (*fn)(void *arg), void (*drop)(void *arg),
+		    void *arg);
 /* Until nothing more happens, something is wrong or w->end. */
 void world_run(struct world *w);
 /* The first failure counts and ends the run. */
@@ -96,6 +103,9 @@ struct host *host_add(struct world *w, const struct tcp_config *cfg);
 /* The engine dies without a word, as by a power cut; host_boot() makes a new one. */
 void host_crash(struct host *h);
 void host_boot(struct host *h);
+/* Before functions of the engine are called from outside of it: what time it is. The host runs soon
+ * after. */
+void host_enter(struct host *h);
 /* The host has something to do. */
 void host_wake(struct host *h, uint64_t at);
 /* A packet arrives; takes it over. */
