@@ -27,7 +27,7 @@ static struct {
 	uint16_t mtu;
 	uint32_t mbufs;
 	double delay_ms, loss;
-	bool quiet;
+	bool verbose;
 } opt = {.conns = 1, .seconds = 2, .warmup = 0.5, .mtu = 1500, .mbufs = 65535};
 
 static volatile bool stop;
@@ -112,6 +112,15 @@ static void report(const struct side *server, struct side *client, const struct 
 	       mc->rtos + ms->rtos);
 }
 
+static void counters(const char *name, const struct side *s)
+{
+	const uint64_t *v = (const uint64_t *)tcp_mib(s->e);
+
+	for (unsigned int i = 0; i < TCP_MIB_COUNT; i++)
+		if (v[i] != 0)
+			fprintf(stderr, "%s %s %lu\n", name, tcp_mib_name(i), v[i]);
+}
+
 static void run(void)
 {
 	struct rte_mempool *pool;
@@ -157,6 +166,10 @@ static void run(void)
 	stop = true;
 	rte_eal_mp_wait_lcore();
 	report(server, client, &a, &b);
+	if (opt.verbose) {
+		counters("server", server);
+		counters("client", client);
+	}
 	side_free(client);
 	side_free(server);
 	rte_mempool_free(pool);
@@ -166,24 +179,20 @@ static void usage(FILE *f)
 {
 	fprintf(f,
 		"usage: stack-bench [--two] [--conns N] [--seconds S] [--warmup S] [--mtu OCTETS]\n"
-		"                   [--mbufs N] [--rtt MS] [--loss PERCENT] [--cpus A,B]\n"
+		"                   [--mbufs N] [--rtt MS] [--loss PERCENT] [--cpus A,B] "
+		"[--verbose]\n"
 		"                   cps|rps|latency|bulk|idle\n");
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"two", no_argument, NULL, '2'},
-		{"conns", required_argument, NULL, 'c'},
-		{"seconds", required_argument, NULL, 's'},
-		{"warmup", required_argument, NULL, 'w'},
-		{"mtu", required_argument, NULL, 'm'},
-		{"mbufs", required_argument, NULL, 'b'},
-		{"rtt", required_argument, NULL, 'r'},
-		{"loss", required_argument, NULL, 'l'},
-		{"cpus", required_argument, NULL, 'p'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{"two", no_argument, NULL, '2'},	   {"conns", required_argument, NULL, 'c'},
+		{"seconds", required_argument, NULL, 's'}, {"warmup", required_argument, NULL, 'w'},
+		{"mtu", required_argument, NULL, 'm'},	   {"mbufs", required_argument, NULL, 'b'},
+		{"rtt", required_argument, NULL, 'r'},	   {"loss", required_argument, NULL, 'l'},
+		{"cpus", required_argument, NULL, 'p'},	   {"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},	   {NULL, 0, NULL, 0},
 	};
 	const char *cpus = "0,1";
 	char lcores[64], prefix[64], mem[16];
@@ -218,6 +227,9 @@ int main(int argc, char **argv)
 		case 'p':
 			cpus = optarg;
 			break;
+		case 'v':
+			opt.verbose = true;
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -240,7 +252,8 @@ int main(int argc, char **argv)
 		snprintf(lcores, sizeof(lcores), "0@%d", atoi(cpus));
 	}
 	snprintf(prefix, sizeof(prefix), "stack-bench-%d", getpid());
-	snprintf(mem, sizeof(mem), "%u", (unsigned int)((uint64_t)opt.mbufs * 2500 >> 20) * 5 / 4 + 128);
+	snprintf(mem, sizeof(mem), "%u",
+		 (unsigned int)((uint64_t)opt.mbufs * 2500 >> 20) * 5 / 4 + 128);
 
 	char *eal[] = {argv[0],	   "--no-huge",	     "-m",	    mem,
 		       "--no-pci", "--lcores",	     lcores,	    "--file-prefix",

@@ -5,15 +5,6 @@
 
 #include "conn.h"
 
-static uint32_t chain_mem(const struct rte_mbuf *m)
-{
-	uint32_t n = 0;
-
-	for (; m != NULL; m = m->next)
-		n += RTE_MBUF_DIRECT(m) ? mbuf_mem(m) : sizeof(*m);
-	return n;
-}
-
 /* ---- Receiving ---- */
 
 void rcv_append(struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
@@ -34,7 +25,7 @@ void rcv_append(struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
 		rte_pktmbuf_free(m);
 		return;
 	}
-	mem = chain_mem(m);
+	mem = tcp_chain_truesize(m);
 	c->rcv_mem += mem;
 	mem_charge(c->e, mem);
 	if (c->rcv_tail == NULL)
@@ -94,7 +85,7 @@ struct rte_mbuf *tcp_read(struct tcp_conn *c, uint32_t max)
 		return NULL;
 	while (m != NULL && len + m->data_len <= max && segs < UINT16_MAX) {
 		len += m->data_len;
-		mem += RTE_MBUF_DIRECT(m) ? mbuf_mem(m) : sizeof(*m);
+		mem += tcp_mbuf_truesize(m);
 		segs++;
 		last = m;
 		m = m->next;
@@ -171,7 +162,7 @@ uint32_t tcp_discard(struct tcp_conn *c, uint32_t max)
 			m->data_len -= n;
 			break;
 		}
-		mem += RTE_MBUF_DIRECT(m) ? mbuf_mem(m) : sizeof(*m);
+		mem += tcp_mbuf_truesize(m);
 		c->rcv_head = m->next;
 		rte_pktmbuf_free_seg(m);
 	}
@@ -262,7 +253,7 @@ static int may_write(struct tcp_conn *c)
 
 static void enqueue(struct tcp_conn *c, struct rte_mbuf *head, struct rte_mbuf *tail, uint32_t len)
 {
-	const uint32_t mem = chain_mem(head);
+	const uint32_t mem = tcp_chain_truesize(head);
 
 	if (c->unsent_tail == NULL)
 		c->unsent_head = head;

@@ -17,7 +17,7 @@
 /* What an mbuf costs, however little is in it. */
 static inline uint32_t tcp_mbuf_truesize(const struct rte_mbuf *m)
 {
-	return (uint32_t)sizeof(*m) + m->buf_len;
+	return m->pool->elt_size;
 }
 
 static inline uint32_t tcp_chain_truesize(const struct rte_mbuf *m)

@@ -16,7 +16,6 @@ void conn_dirty(struct tcp_conn *c)
 	c->flags |= F_DIRTY;
 	c->dirty_next = TCP_NIL;
 	i = conn_idx(c);
-	e->n_dirty++;
 	if (e->dirty_tail == TCP_NIL)
 		e->dirty_head = i;
 	else

@@ -76,7 +76,9 @@ enum rtx_kind { RTX_RTO, RTX_REO, RTX_TLP, RTX_PERSIST };
 #define SNDBUF_MAX	 (4u << 20)
 /* Payload up to this is copied behind the header rather than chained: cheaper than a second buffer.
  */
-#define COPY_MAX 208
+/* Segments a connection sends at most per flush. */
+#define SEND_BURST 64
+#define COPY_MAX   208
 /* What lies before a segment's payload at most: Ethernet, VLAN, IPv6, TCP with options. */
 #define HEADROOM 128
 
@@ -194,6 +196,8 @@ enum conn_flags2 {
 	F2_SOURCE = 1 << 22,
 	/* Over on the wire; the service has yet to read the rest. */
 	F2_FINISHED = 1 << 23,
+	/* Sent its share of this flush and has more. */
+	F2_MORE = 1 << 24,
 };
 
 /*
@@ -376,7 +380,7 @@ struct tcp_engine {
 	struct tcp_slab conns, segs, exts, tws;
 	struct tcp_ext idle_ext;
 	struct tcp_wheel wheel;
-	uint32_t dirty_head, dirty_tail, n_dirty;
+	uint32_t dirty_head, dirty_tail;
 	uint32_t tw_head, tw_tail;
 	uint32_t half_open;
 	uint64_t mem;
@@ -432,11 +436,6 @@ static inline struct tcp_seg *seg_at(const struct tcp_engine *e, uint32_t idx)
 static inline struct tcp_tw *tw_at(const struct tcp_engine *e, uint32_t idx)
 {
 	return tcp_slab_at(&e->tws, idx);
-}
-
-static inline uint32_t mbuf_mem(const struct rte_mbuf *m)
-{
-	return sizeof(*m) + m->buf_len;
 }
 
 static inline bool conn_is_sync(const struct tcp_conn *c)

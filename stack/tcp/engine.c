@@ -563,16 +563,54 @@ static void run_events(struct tcp_conn *c)
 #define F_EVENTS                                                                                   \
 	(F_EV_ACCEPT | F_EV_CONNECTED | F_EV_READABLE | F_EV_WRITABLE | F_EV_TIMER | F_EV_DRAIN)
 
+/* The service has nothing more to say and reads no more: the slot is free. */
+static void run_end(struct tcp_conn *c, enum tcp_close_reason why)
+{
+	if (!(c->flags & F_DETACHED)) {
+		c->flags |= F_DETACHED;
+		c->ops->closed(c, why);
+	}
+	conn_release(c);
+}
+
+/* True: there is more to do for it, at the next flush. */
+static bool run_conn(struct tcp_conn *c)
+{
+	/* An accepted connection that ended at once was never the service's. */
+	if (c->state == TCP_CLOSED && c->flags & F_EV_ACCEPT)
+		c->flags |= F_DETACHED;
+	if (c->flags & F_EVENTS)
+		run_events(c);
+	if (unlikely(c->state == TCP_CLOSED)) {
+		run_end(c, (enum tcp_close_reason)c->close_reason);
+		return false;
+	}
+	if (unlikely(c->flags2 & F2_FINISHED)) {
+		if (c->rcv_bytes == 0 || c->flags & F_DETACHED) {
+			c->state = TCP_CLOSED;
+			run_end(c, TCP_CLOSE_DONE);
+			return false;
+		}
+	} else {
+		tcp_output(c);
+	}
+	if (unlikely(c->state == TCP_CLOSED || c->flags & F_EVENTS || c->flags2 & F2_MORE)) {
+		c->flags2 &= ~F2_MORE;
+		return true;
+	}
+	c->flags &= ~F_DIRTY;
+	ext_drop(c);
+	return false;
+}
+
 void tcp_flush(struct tcp_engine *e)
 {
-	/* A service that asks again and again for what it cannot use has to wait for the next time.
-	 */
-	uint32_t i, left = 4 * e->n_dirty + 64;
+	/* A service that asks again and again for what it cannot use, and a connection with much to
+	 * send, go on next time: others, and the packets that wait, come first. */
+	uint32_t i, later_head = TCP_NIL, later_tail = TCP_NIL;
 
-	while ((i = e->dirty_head) != TCP_NIL && left-- != 0) {
+	while ((i = e->dirty_head) != TCP_NIL) {
 		struct tcp_conn *c = conn_at(e, i);
-
-		e->n_dirty--;
 
 		e->dirty_head = c->dirty_next;
 		if (e->dirty_head == TCP_NIL)
@@ -580,42 +618,16 @@ void tcp_flush(struct tcp_engine *e)
 		else
 			rte_prefetch0(conn_at(e, e->dirty_head));
 		c->dirty_next = TCP_NIL;
-		/* An accepted connection that ended at once was never the service's. */
-		if (c->state == TCP_CLOSED && c->flags & F_EV_ACCEPT)
-			c->flags |= F_DETACHED;
-		if (c->flags & F_EVENTS)
-			run_events(c);
-		if (unlikely(c->state == TCP_CLOSED)) {
-			if (c->flags & F_EV_CLOSED && !(c->flags & F_DETACHED)) {
-				c->flags |= F_DETACHED;
-				c->ops->closed(c, (enum tcp_close_reason)c->close_reason);
-			}
-			conn_release(c);
+		if (likely(!run_conn(c)))
 			continue;
-		}
-		if (unlikely(c->flags2 & F2_FINISHED)) {
-			if (c->rcv_bytes != 0 && !(c->flags & F_DETACHED)) {
-				c->flags &= ~F_DIRTY;
-				if (c->flags & F_EVENTS)
-					conn_dirty(c);
-				continue;
-			}
-			c->state = TCP_CLOSED;
-			c->close_reason = TCP_CLOSE_DONE;
-			if (!(c->flags & F_DETACHED)) {
-				c->flags |= F_DETACHED;
-				c->ops->closed(c, TCP_CLOSE_DONE);
-			}
-			conn_release(c);
-			continue;
-		}
-		tcp_output(c);
-		c->flags &= ~F_DIRTY;
-		if (unlikely(c->state == TCP_CLOSED || c->flags & F_EVENTS))
-			conn_dirty(c);
+		if (later_tail == TCP_NIL)
+			later_head = i;
 		else
-			ext_drop(c);
+			conn_at(e, later_tail)->dirty_next = i;
+		later_tail = i;
 	}
+	e->dirty_head = later_head;
+	e->dirty_tail = later_tail;
 	tx_flush(e);
 }
 

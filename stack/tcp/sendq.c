@@ -76,8 +76,8 @@ static struct rte_mbuf *unsent_take(struct tcp_conn *c, uint32_t len)
 		}
 		m->data_off += left;
 		m->data_len -= left;
-		c->snd_mem += sizeof(*part);
-		mem_charge(c->e, sizeof(*part));
+		c->snd_mem += tcp_mbuf_truesize(part);
+		mem_charge(c->e, tcp_mbuf_truesize(part));
 		if (prev == NULL)
 			head = part;
 		else
@@ -119,7 +119,7 @@ uint32_t seg_from_unsent(struct tcp_conn *c, uint32_t len)
 			return TCP_NIL;
 		}
 		for (const struct rte_mbuf *m = s->m; m != NULL; m = m->next)
-			mem += RTE_MBUF_DIRECT(m) ? mbuf_mem(m) : sizeof(*m);
+			mem += tcp_mbuf_truesize(m);
 		s->off = s->m->data_off;
 	}
 	s->seq = c->snd_nxt;
