@@ -686,6 +686,7 @@ static void *client_thread(void *arg)
 		{"sweep", test_sweep},
 		{"events", test_events},
 		{"small requests", test_small_requests},
+		{"TCP", test_tcp},
 		{"stalled client", test_stalled},
 		{"many clients", test_many_clients},
 	};

@@ -63,6 +63,8 @@ void settings(PB(Settings) m, const struct refusal *want);
 	op.op_case = PBC(OP__OP_##UPPER);                                                          \
 	op.member = &m
 
+/* tcp_test.c; takes another epoch. */
+void test_tcp(void);
 /* The tests of refusals (refusal_test.c), run by seam_test.c. */
 void test_refusals(void);
 void test_embedded_nul(void);
