@@ -402,8 +402,15 @@ void tcp_abort(struct tcp_conn *c)
 
 void tcp_kill(struct tcp_conn *c)
 {
-	if (!(c->flags2 & F2_FINISHED))
-		conn_reset(c, TCP_CLOSE_ABORTED);
+	if (c->flags2 & F2_FINISHED) {
+		/* Only the service was not done with it. */
+		rcv_purge(c);
+		c->close_reason = TCP_CLOSE_ABORTED;
+		c->state = TCP_CLOSED;
+		conn_dirty(c);
+		return;
+	}
+	conn_reset(c, TCP_CLOSE_ABORTED);
 }
 
 void tcp_drain(struct tcp_conn *c)
