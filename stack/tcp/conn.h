@@ -198,6 +198,8 @@ enum conn_flags2 {
 	F2_FINISHED = 1 << 23,
 	/* Sent its share of this flush and has more. */
 	F2_MORE = 1 << 24,
+	/* The persist timer fired with some window open: the next segment may be as small as that. */
+	F2_SMALL = 1 << 25,
 };
 
 /*

@@ -462,7 +462,7 @@ static uint32_t next_len(struct tcp_conn *c)
 		return len;
 	}
 	/* The window cuts it: avoid the silly window syndrome (RFC 9293 section 3.8.6.2.1). */
-	return (uint32_t)room >= c->max_wnd / 2 ? len : 0;
+	return (uint32_t)room >= c->max_wnd / 2 || c->flags2 & F2_SMALL ? len : 0;
 }
 
 static bool may_send_new(const struct tcp_conn *c)
@@ -526,6 +526,7 @@ static unsigned int send_new(struct tcp_conn *c)
 			break;
 		}
 		x = c->x;
+		c->flags2 &= ~F2_SMALL;
 		if (++run > 1 && ends_burst(c, run)) {
 			seg_at(c->e, i)->flags |= SEG_PSH;
 			run = 0;

@@ -105,8 +105,15 @@ static void persist_timeout(struct tcp_conn *c)
 		conn_reset(c, TCP_CLOSE_TIMEOUT);
 		return;
 	}
-	c->e->mib.zero_window_probes++;
-	send_probe(c);
+	if (c->unsent != 0 && (int32_t)(c->snd_una + c->snd_wnd - c->snd_nxt) > 0) {
+		/* A small window that stays small is used after all (RFC 9293 section 3.8.6.2.1, the
+		 * override timeout). */
+		c->flags2 |= F2_SMALL;
+		conn_dirty(c);
+	} else {
+		c->e->mib.zero_window_probes++;
+		send_probe(c);
+	}
 	if (c->backoff < 16)
 		c->backoff++;
 	rtx_arm(c, RTX_PERSIST, backed_off(c));
