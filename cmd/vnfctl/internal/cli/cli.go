@@ -104,7 +104,7 @@ func (a *app) rootCommand() *cobra.Command {
 	noError(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)))
 	noError(root.MarkPersistentFlagDirname("tls-dir"))
 	root.AddCommand(
-		a.interfaceCommand(), a.routeCommand(), a.neighborCommand(), a.bgpCommand(), a.systemCommand(), a.graphCommand(),
+		a.interfaceCommand(), a.routeCommand(), a.neighborCommand(), a.bgpCommand(), a.tcpCommand(), a.systemCommand(), a.graphCommand(),
 		a.traceCommand(), a.captureCommand(), a.pingCommand(), a.tracerouteCommand(), a.configCommand(), a.topCommand(),
 		a.healthCommand(), a.versionCommand(),
 	)
