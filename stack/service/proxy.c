@@ -57,10 +57,17 @@ uint32_t pairs_abort(struct pair_list *list, uint32_t max)
 	struct pair *p;
 	uint32_t n = 0;
 
-	while (n < max && (p = LIST_FIRST(list)) != NULL) {
+	for (; n < max && (p = LIST_FIRST(list)) != NULL; n++) {
+		if (p->state == PAIR_CONNECT) {
+			/* It has lost nothing yet: another backend may take it, and this one is not
+			 * counted as tried. */
+			pair_drop_server(p);
+			p->attempts--;
+			pair_attempt_failed(p, false);
+			continue;
+		}
 		p->l->stats.aborted++;
 		pair_kill(p);
-		n++;
 	}
 	return n;
 }

@@ -153,8 +153,10 @@ static void world_tx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 		struct host *to;
 
 		rte_pktmbuf_free(pkts[i]);
-		if (m == NULL)
+		if (m == NULL) {
+			w->starved++;
 			continue;
+		}
 		CHECK(m->nb_segs == 1 && m->pkt_len <= 1500);
 		w->packets++;
 		if (family == 4) {
@@ -173,7 +175,7 @@ static void world_tx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 			m->l3_len = sizeof(*ip);
 		}
 		m->ol_flags = 0;
-		to = host_of(w, &dst);
+		to = h->via != NULL ? h->via : host_of(w, &dst);
 		if (to == NULL || to->down || h->down)
 			rte_pktmbuf_free(m);
 		else

@@ -45,6 +45,9 @@ struct host {
 	bool down;
 	/* Segments nobody wants are dropped, not answered by RST. */
 	bool silent;
+	/* Everything it sends goes to this host, whatever its destination; NULL: to whom it is for.
+	 */
+	struct host *via;
 	struct host *next;
 };
 
@@ -60,7 +63,8 @@ struct world {
 	uint32_t pool_free;
 	struct host *hosts;
 	struct wire *wire;
-	uint64_t packets;
+	/* Packets sent, and lost because the pool was empty. */
+	uint64_t packets, starved;
 };
 
 /* Once per process, before anything else. */
