@@ -411,7 +411,7 @@ static bool on_accept(struct tcp_conn *c, void *ctx)
 
 	peer = host_of(h->w, &t->raddr);
 	if (peer != NULL)
-		f = flow_find(h->w->flows, h, rte_be_to_cpu_16(t->lport), peer,
+		f = flow_find(h->w->flows, t->family, h, rte_be_to_cpu_16(t->lport), peer,
 			      rte_be_to_cpu_16(t->rport), &dir);
 	if (f == NULL) {
 		world_fail(h->w, "accepted a connection that nobody made");

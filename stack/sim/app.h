@@ -155,8 +155,8 @@ struct flow *flow_init(struct flows *fs, uint32_t i, struct host *client, struct
 /* At flow->start it connects. */
 void flow_schedule(struct flow *f);
 /* The flow of a packet from a to b; *dir 0: client to server. Ports in host order. */
-struct flow *flow_find(struct flows *fs, const struct host *a, uint16_t aport, const struct host *b,
-		       uint16_t bport, uint8_t *dir);
+struct flow *flow_find(struct flows *fs, uint16_t family, const struct host *a, uint16_t aport,
+		       const struct host *b, uint16_t bport, uint8_t *dir);
 /* A listener that serves the flows; returns NULL and fails the world if it cannot. */
 struct tcp_listener *app_listen(struct host *h, uint16_t family, uint16_t port,
 				const struct tcp_options *opt, uint32_t backlog);

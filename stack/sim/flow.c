@@ -25,32 +25,34 @@ void flows_free(struct flows *fs)
 	free(fs->flow);
 }
 
-static uint32_t bucket(const struct host *a, uint16_t aport, const struct host *b, uint16_t bport)
+static uint32_t bucket(uint16_t family, const struct host *a, uint16_t aport, const struct host *b,
+		       uint16_t bport)
 {
-	return (uint32_t)(rng_mix((uint64_t)a->id << 40 | (uint64_t)b->id << 32 |
-				  (uint32_t)aport << 16 | bport) %
+	return (uint32_t)(rng_mix((uint64_t)family << 48 | (uint64_t)a->id << 40 |
+				  (uint64_t)b->id << 32 | (uint32_t)aport << 16 | bport) %
 			  FLOW_HASH);
 }
 
-static struct flow *find(struct flows *fs, const struct host *client, uint16_t cport,
-			 const struct host *server, uint16_t sport)
+static struct flow *find(struct flows *fs, uint16_t family, const struct host *client,
+			 uint16_t cport, const struct host *server, uint16_t sport)
 {
-	struct flow *f = fs->hash[bucket(client, cport, server, sport)];
+	struct flow *f = fs->hash[bucket(family, client, cport, server, sport)];
 
-	while (f != NULL && (f->end[0].host != client || f->end[1].host != server ||
-			     f->client_port != cport || f->server_port != sport))
+	while (f != NULL &&
+	       (f->end[0].host != client || f->end[1].host != server || f->client_port != cport ||
+		f->server_port != sport || f->family != family))
 		f = f->next_hash;
 	return f;
 }
 
-struct flow *flow_find(struct flows *fs, const struct host *a, uint16_t aport, const struct host *b,
-		       uint16_t bport, uint8_t *dir)
+struct flow *flow_find(struct flows *fs, uint16_t family, const struct host *a, uint16_t aport,
+		       const struct host *b, uint16_t bport, uint8_t *dir)
 {
-	struct flow *f = find(fs, a, aport, b, bport);
+	struct flow *f = find(fs, family, a, aport, b, bport);
 
 	*dir = 0;
 	if (f == NULL) {
-		f = find(fs, b, bport, a, aport);
+		f = find(fs, family, b, bport, a, aport);
 		*dir = 1;
 	}
 	return f;
@@ -61,8 +63,10 @@ static void enter(struct flow *f)
 	struct flows *fs = f->w->flows;
 	struct flow **at;
 
-	f->older = find(fs, f->end[0].host, f->client_port, f->end[1].host, f->server_port);
-	at = &fs->hash[bucket(f->end[0].host, f->client_port, f->end[1].host, f->server_port)];
+	f->older =
+		find(fs, f->family, f->end[0].host, f->client_port, f->end[1].host, f->server_port);
+	at = &fs->hash[bucket(f->family, f->end[0].host, f->client_port, f->end[1].host,
+			      f->server_port)];
 	f->next_hash = *at;
 	*at = f;
 }

@@ -24,7 +24,7 @@ void trace_packet(struct world *w, const char *what, const uint8_t *p, uint32_t 
 	a = host_of(w, &s.src);
 	b = host_of(w, &s.dst);
 	if (a != NULL && b != NULL)
-		f = flow_find(w->flows, a, s.sport, b, s.dport, &dir);
+		f = flow_find(w->flows, s.family, a, s.sport, b, s.dport, &dir);
 	if (f != NULL && f->wire[dir].n_iss > 0)
 		isn = f->wire[dir].iss[f->wire[dir].n_iss - 1];
 	if (f != NULL && f->wire[dir ^ 1].n_iss > 0)

@@ -167,7 +167,7 @@ void wire_check(struct host *from, const uint8_t *p, uint32_t len)
 		return;
 	}
 	to = host_of(w, &s.dst);
-	f = to == NULL ? NULL : flow_find(w->flows, from, s.sport, to, s.dport, &dir);
+	f = to == NULL ? NULL : flow_find(w->flows, s.family, from, s.sport, to, s.dport, &dir);
 	if (f == NULL)
 		return;
 	f->packets++;
