@@ -69,14 +69,17 @@ void tx_headers(struct tcp_engine *e, struct rte_mbuf *m, const struct hdr_in *h
 	th->tcp_urp = 0;
 	if (h->cksum_offload) {
 		m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+		/* The sum of the pseudo header then leaves the length out. */
+		if (h->tso)
+			m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
 		if (t->family == 4) {
 			m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
-			th->cksum =
-				rte_ipv4_phdr_cksum(rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *), 0);
+			th->cksum = rte_ipv4_phdr_cksum(rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *),
+							m->ol_flags);
 		} else {
 			m->ol_flags |= RTE_MBUF_F_TX_IPV6;
-			th->cksum =
-				rte_ipv6_phdr_cksum(rte_pktmbuf_mtod(m, struct rte_ipv6_hdr *), 0);
+			th->cksum = rte_ipv6_phdr_cksum(rte_pktmbuf_mtod(m, struct rte_ipv6_hdr *),
+							m->ol_flags);
 		}
 		return;
 	}

@@ -14,10 +14,18 @@ struct hdr_in {
 	uint16_t wnd;
 	uint8_t flags, optlen, ttl, tos;
 	bool cksum_offload;
+	/* m->tso_segsz is set, and the port cuts it. */
+	bool tso;
 };
 
 struct rte_mbuf *tx_alloc(struct tcp_engine *e);
 void tx_headers(struct tcp_engine *e, struct rte_mbuf *m, const struct hdr_in *h);
+/* Of a connection; ect: ECN field of the IP header. */
+void conn_headers(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags,
+		  uint8_t optlen, uint8_t ect);
+/* Writes the options, SACK blocks as far as `room` octets allow; returns their length. */
+uint8_t conn_options(struct tcp_conn *c, uint8_t *p, uint32_t room);
+uint8_t conn_ecn_flags(const struct tcp_conn *c);
 void tx_put(struct tcp_engine *e, struct rte_mbuf *m, uint16_t vrf, uint8_t family);
 bool reset_allowed(struct tcp_engine *e);
 bool challenge_allowed(struct tcp_engine *e);

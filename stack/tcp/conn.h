@@ -60,15 +60,17 @@ enum rtx_kind { RTX_RTO, RTX_REO, RTX_TLP, RTX_PERSIST };
 #define DELACK_MIN_US 40000u
 #define DELACK_MAX_US 200000u
 /* RFC 8985: floor of the probe timeout. */
-#define TLP_MIN_US	 10000u
-#define TLP_DELACK_US	 200000u
-#define QUICKACKS	 16
-#define MSS_DEFAULT4	 536
-#define MSS_DEFAULT6	 1220
-#define MSS_MIN		 88
-#define DUP_THRESH	 3
-#define REORDERING_MAX	 300
-#define INIT_CWND	 10
+#define TLP_MIN_US     10000u
+#define TLP_DELACK_US  200000u
+#define QUICKACKS      16
+#define MSS_DEFAULT4   536
+#define MSS_DEFAULT6   1220
+#define MSS_MIN	       88
+#define DUP_THRESH     3
+#define REORDERING_MAX 300
+#define INIT_CWND      10
+/* Octets of payload in a packet that the port cuts: with headers it has to fit the length of IP. */
+#define TSO_MAX		 64000
 #define CHALLENGE_OOW_MS 500
 #define RCVBUF_INIT	 (128u << 10)
 #define SNDBUF_INIT	 (64u << 10)
@@ -198,7 +200,8 @@ enum conn_flags2 {
 	F2_FINISHED = 1 << 23,
 	/* Sent its share of this flush and has more. */
 	F2_MORE = 1 << 24,
-	/* The persist timer fired with some window open: the next segment may be as small as that. */
+	/* The persist timer fired with some window open: the next segment may be as small as that.
+	 */
 	F2_SMALL = 1 << 25,
 };
 
@@ -581,7 +584,13 @@ void segs_purge(struct tcp_conn *c);
 
 /* output.c */
 void tcp_output(struct tcp_conn *c);
+/* xmit.c */
 bool seg_xmit(struct tcp_conn *c, uint32_t i, bool rtx);
+/*
+ * Sends n consecutive new segments, as one packet if the port cuts (TSO). What cannot go now counts
+ * as sent and lost, and goes with the retransmissions; false if that happened.
+ */
+bool segs_xmit(struct tcp_conn *c, uint32_t first, unsigned int n);
 void send_ack(struct tcp_conn *c);
 /* Probe of a window or of a peer: an old sequence number. */
 void send_probe(struct tcp_conn *c);

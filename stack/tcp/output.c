@@ -43,8 +43,8 @@ void rcv_window_update(struct tcp_conn *c)
 
 /* ---- Packets of a connection ---- */
 
-static void conn_headers(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags,
-			 uint8_t optlen, uint8_t ect)
+void conn_headers(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t flags,
+		  uint8_t optlen, uint8_t ect)
 {
 	struct tcp_engine *e = c->e;
 	struct hdr_in h = {
@@ -55,6 +55,7 @@ static void conn_headers(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, u
 		.ttl = c->ttl,
 		.tos = c->tos | ect,
 		.cksum_offload = (c->flags2 & F2_TX_CKSUM) != 0,
+		.tso = m->tso_segsz != 0,
 	};
 	uint32_t wnd;
 
@@ -89,7 +90,7 @@ static void conn_headers(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, u
 }
 
 /* Options of a segment after the handshake; SACK blocks if `room` allows. */
-static uint8_t options(struct tcp_conn *c, uint8_t *p, uint32_t room)
+uint8_t conn_options(struct tcp_conn *c, uint8_t *p, uint32_t room)
 {
 	struct tcp_ext *x = c->x;
 	struct tcp_sack sacks[TCP_OPT_SACK_MAX + 1];
@@ -110,7 +111,7 @@ static uint8_t options(struct tcp_conn *c, uint8_t *p, uint32_t room)
 	return tcp_opts_write(p, c->flags & F_TS, ts_now(c), c->ts_recent, sacks, n);
 }
 
-static uint8_t ecn_flags(const struct tcp_conn *c)
+uint8_t conn_ecn_flags(const struct tcp_conn *c)
 {
 	return (c->flags & (F_ECN | F_ECN_ECHO)) == (F_ECN | F_ECN_ECHO) ? RTE_TCP_ECE_FLAG : 0;
 }
@@ -130,7 +131,7 @@ static void send_empty(struct tcp_conn *c, uint32_t seq, uint8_t flags, bool opt
 		return;
 	}
 	if (opts)
-		n = options(c, rte_pktmbuf_mtod(m, uint8_t *), 40);
+		n = conn_options(c, rte_pktmbuf_mtod(m, uint8_t *), 40);
 	m->data_len = m->pkt_len = n;
 	c->e->mib.out_segs++;
 	conn_headers(c, m, seq, flags, n, 0);
@@ -138,7 +139,7 @@ static void send_empty(struct tcp_conn *c, uint32_t seq, uint8_t flags, bool opt
 
 void send_ack(struct tcp_conn *c)
 {
-	send_empty(c, c->snd_nxt, RTE_TCP_ACK_FLAG | ecn_flags(c), true);
+	send_empty(c, c->snd_nxt, RTE_TCP_ACK_FLAG | conn_ecn_flags(c), true);
 }
 
 void send_probe(struct tcp_conn *c)
@@ -206,161 +207,6 @@ void send_synack(struct tcp_conn *c)
 	send_syn_common(
 		c, RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG | (c->flags & F_ECN ? RTE_TCP_ECE_FLAG : 0),
 		&out);
-}
-
-/* ---- Segments with data ---- */
-
-/* Whether no transmit queue holds the buffers any more, so that they may be handed out once more as
- * they are. */
-static bool chain_ours(const struct rte_mbuf *m)
-{
-	for (; m != NULL; m = m->next)
-		if (rte_mbuf_refcnt_read(m) != 1)
-			return false;
-	return true;
-}
-
-static struct rte_mbuf *clones(struct tcp_engine *e, const struct tcp_seg *s)
-{
-	struct rte_mbuf *head = NULL, *last = NULL, *n;
-	uint32_t left = s->len;
-
-	for (struct rte_mbuf *m = s->m; m != NULL && left != 0; m = m->next) {
-		n = rte_pktmbuf_alloc(e->cfg.pool);
-		if (n == NULL) {
-			rte_pktmbuf_free(head);
-			e->mib.no_mbuf++;
-			return NULL;
-		}
-		rte_pktmbuf_attach(n, m);
-		n->next = NULL;
-		n->nb_segs = 1;
-		if (m == s->m) {
-			n->data_off = s->off;
-			if (s->m->next == NULL)
-				n->data_len = s->len;
-		}
-		left -= n->data_len;
-		if (head == NULL)
-			head = n;
-		else
-			last->next = n;
-		last = n;
-	}
-	return head;
-}
-
-/* The packet's payload with `opts` in front of it; headers are still missing. NULL: no buffers now.
- */
-static struct rte_mbuf *seg_packet(struct tcp_conn *c, struct tcp_seg *s, uint8_t *opts,
-				   uint8_t optlen)
-{
-	struct tcp_engine *e = c->e;
-	struct rte_mbuf *m = s->m, *h;
-	uint16_t n = 0;
-
-	if (m != NULL && s->len > COPY_MAX && m->next == NULL && tcp_mbuf_writable(m) &&
-	    s->off >= HEADROOM) {
-		/* The buffer itself is the packet: nothing to copy, nothing to allocate. */
-		s->flags |= SEG_IN_PLACE;
-		m->data_off = s->off;
-		m->data_len = m->pkt_len = s->len;
-		m->nb_segs = 1;
-		rte_mbuf_refcnt_set(m, 2);
-		memcpy(rte_pktmbuf_prepend(m, optlen), opts, optlen);
-		return m;
-	}
-	h = tx_alloc(e);
-	if (unlikely(h == NULL))
-		return NULL;
-	memcpy(rte_pktmbuf_mtod(h, uint8_t *), opts, optlen);
-	h->data_len = h->pkt_len = optlen;
-	if (m == NULL)
-		return h;
-	if (s->len <= COPY_MAX) {
-		uint8_t *to = rte_pktmbuf_mtod_offset(h, uint8_t *, optlen);
-
-		if (likely(m->next == NULL)) {
-			memcpy(to, (const uint8_t *)m->buf_addr + s->off, s->len);
-		} else {
-			uint16_t at = 0;
-
-			for (; m != NULL; m = m->next) {
-				const uint16_t off = m == s->m ? s->off : m->data_off;
-
-				memcpy(to + at, (const uint8_t *)m->buf_addr + off, m->data_len);
-				at += m->data_len;
-			}
-		}
-		h->data_len = h->pkt_len = optlen + s->len;
-		return h;
-	}
-	if (chain_ours(m)) {
-		m->data_off = s->off;
-		if (m->next == NULL)
-			m->data_len = s->len;
-		for (struct rte_mbuf *b = m; b != NULL; b = b->next) {
-			rte_mbuf_refcnt_set(b, 2);
-			n++;
-		}
-		h->next = m;
-	} else {
-		h->next = clones(e, s);
-		if (h->next == NULL) {
-			rte_pktmbuf_free(h);
-			return NULL;
-		}
-		for (struct rte_mbuf *b = h->next; b != NULL; b = b->next)
-			n++;
-	}
-	h->nb_segs = n + 1;
-	h->pkt_len = optlen + s->len;
-	return h;
-}
-
-bool seg_xmit(struct tcp_conn *c, uint32_t i, bool rtx)
-{
-	struct tcp_engine *e = c->e;
-	struct tcp_ext *x = c->x;
-	struct tcp_seg *s = seg_at(e, i);
-	uint8_t opts[TCP_OPT_MAX], optlen, flags = RTE_TCP_ACK_FLAG, ect = 0;
-	const uint32_t fit = c->pmtu - base_hdr(c) - (c->flags & F_TS ? 12 : 0);
-	struct rte_mbuf *m;
-
-	optlen = options(c, opts, s->len < fit ? fit - s->len : 0);
-	m = seg_packet(c, s, opts, optlen);
-	if (unlikely(m == NULL))
-		return false;
-	if (s->flags & SEG_PSH)
-		flags |= RTE_TCP_PSH_FLAG;
-	if (s->flags & SEG_FIN)
-		flags |= RTE_TCP_FIN_FLAG;
-	flags |= ecn_flags(c);
-	/* RFC 3168: no ECT on retransmissions, and CWR once on new data. */
-	if (c->flags & F_ECN && !rtx && s->len != 0) {
-		ect = 2;
-		if (c->flags & F_ECN_CWR) {
-			c->flags &= ~F_ECN_CWR;
-			flags |= RTE_TCP_CWR_FLAG;
-		}
-	}
-	tcp_rate_on_send(&x->rate, &s->snap, in_flight(x) - (rtx ? 0 : 1), e->now_us);
-	s->sent_us = e->now_us32;
-	if (s->xmits < UINT8_MAX)
-		s->xmits++;
-	c->last_send_ms = e->now_ms;
-	if (rtx) {
-		e->mib.retrans_segs++;
-		c->total_retrans++;
-		c->bytes_retrans += s->len;
-	} else {
-		e->mib.out_segs++;
-		e->mib.out_octets += s->len;
-		c->bytes_sent += s->len;
-	}
-	seg_tx_append(c, i);
-	conn_headers(c, m, s->seq, flags, optlen, ect);
-	return true;
 }
 
 static void fin_sent(struct tcp_conn *c)
@@ -483,20 +329,24 @@ static bool paced_out(struct tcp_conn *c)
 }
 
 /*
- * Whether nothing follows the segment just cut, at least not at once. The last of several carries PSH, and so does what fills
- * half of cwnd: receivers that gather segments (GRO) then pass them on and acknowledge without waiting for more.
+ * Whether nothing follows the segment just cut, at least not at once. The last of several carries
+ * PSH, and so does what fills half of cwnd: receivers that gather segments (GRO) then pass them on
+ * and acknowledge without waiting for more.
  */
 static bool ends_burst(struct tcp_conn *c, unsigned int run)
 {
-	return run >= RTE_MAX(c->cc.cwnd / 2, 2u) || in_flight(c->x) >= c->cc.cwnd || next_len(c) == 0;
+	return run >= RTE_MAX(c->cc.cwnd / 2, 2u) || in_flight(c->x) >= c->cc.cwnd ||
+	       next_len(c) == 0;
 }
 
 /* Returns the segments sent. */
 static unsigned int send_new(struct tcp_conn *c)
 {
 	struct tcp_ext *x = c->x;
+	/* Segments that the port is to cut from one packet wait here. */
+	const uint32_t max_held = c->flags2 & F2_TSO ? TSO_MAX : 0;
+	uint32_t len, i, first = TCP_NIL, together = 0, held = 0;
 	unsigned int n = 0, run = 0, octets = 0, burst;
-	uint32_t len, i;
 
 	if (c->flags & F_PACED && !tcp_cc_ops(c->cc_algo)->paces)
 		c->cc.pacing_rate = tcp_pace_rate(&c->cc);
@@ -520,6 +370,10 @@ static unsigned int send_new(struct tcp_conn *c)
 		}
 		if (paced_out(c))
 			break;
+		if (n >= SEND_BURST) {
+			c->flags2 |= F2_MORE;
+			break;
+		}
 		i = seg_from_unsent(c, len);
 		if (unlikely(i == TCP_NIL)) {
 			timer_set_us(c, T_PACE, 1000);
@@ -542,19 +396,23 @@ static unsigned int send_new(struct tcp_conn *c)
 			fin_sent(c);
 		}
 		c->cc.snd_nxt = c->snd_nxt;
-		if (unlikely(!seg_xmit(c, i, false))) {
-			/* It counts as sent, and as lost: it goes out with the retransmissions. */
-			seg_at(c->e, i)->sent_us = c->e->now_us32;
-			seg_mark_lost(c, i, NULL);
-			timer_set_us(c, T_PACE, 1000);
-			n++;
-			break;
-		}
 		if (c->ca_state == CA_RECOVERY)
 			x->prr_out++;
 		n++;
 		octets += len;
+		if (together == 0)
+			first = i;
+		together++;
+		held += len;
+		if (held + c->mss <= max_held && len == c->mss &&
+		    !(seg_at(c->e, i)->flags & SEG_PSH))
+			continue;
+		if (unlikely(!segs_xmit(c, first, together)))
+			return n;
+		together = held = 0;
 	}
+	if (together != 0)
+		segs_xmit(c, first, together);
 	if (octets != 0 && c->flags & F_PACED && c->cc.pacing_rate != 0) {
 		x->pace_next_ns =
 			tcp_pace_next_ns(c->cc.pacing_rate, octets, x->pace_next_ns, c->e->now_ns);

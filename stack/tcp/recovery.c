@@ -54,6 +54,9 @@ static void reduce(struct tcp_conn *c)
 	c->cc.ssthresh = ops(c)->ssthresh(&c->cc, c->e->now_us);
 	if (c->cc.ssthresh < 2)
 		c->cc.ssthresh = 2;
+	/* Whatever the reason, the peer may stop echoing (RFC 3168 section 6.1.2). */
+	if (c->flags & F_ECN)
+		c->flags |= F_ECN_CWR;
 }
 
 static void enter_recovery(struct tcp_conn *c)
@@ -270,7 +273,9 @@ static void state_ack(struct tcp_conn *c, struct ack_state *a)
 		c->ca_state = c->x->sacked_out != 0 || c->x->lost_out != 0 ? CA_DISORDER : CA_OPEN;
 		break;
 	case CA_CWR:
-		if (!seq_lt(c->snd_una, c->high_seq))
+		/* CWR is in the first segment beyond high_seq: until that one is acknowledged, echoes
+		 * are of the marks that were reacted to. */
+		if (seq_lt(c->high_seq, c->snd_una) || c->x->packets_out == 0)
 			leave(c);
 		break;
 	case CA_RECOVERY:
@@ -320,6 +325,7 @@ static void cc_ack(struct tcp_conn *c, struct ack_state *a)
 void recovery_ack(struct tcp_conn *c, struct ack_state *a, const struct tcp_pkt *p)
 {
 	struct tcp_ext *x = c->x;
+	const bool old_echo = c->ca_state == CA_CWR && !seq_lt(c->high_seq, c->snd_una);
 	uint32_t reo_us = 0;
 
 	if (likely(c->ca_state == CA_OPEN && a->newly_sacked == 0 && !a->is_dup && !a->ece &&
@@ -341,11 +347,10 @@ void recovery_ack(struct tcp_conn *c, struct ack_state *a, const struct tcp_pkt 
 		a->newly_lost = rack_detect(c, a, &reo_us);
 	else
 		a->newly_lost = reno_detect(c, a);
-	if (a->ece && c->ca_state < CA_CWR) {
+	if (a->ece && !old_echo && c->ca_state < CA_CWR) {
 		c->cc.for_ecn = true;
 		enter_cwr(c);
 		c->cc.for_ecn = false;
-		c->flags |= F_ECN_CWR;
 		c->e->mib.ecn_reductions++;
 	}
 	if (a->newly_lost != 0 && c->ca_state < CA_RECOVERY)
