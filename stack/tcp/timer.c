@@ -61,7 +61,9 @@ void rto_restart(struct tcp_conn *c)
 void keep_restart(struct tcp_conn *c)
 {
 	c->keep_probes = 0;
-	if (c->keep_idle_s != 0 && c->state >= TCP_ESTABLISHED && c->state != TCP_FIN_WAIT_2)
+	/* In FIN-WAIT-2 the timer is that of the state once the service is gone. */
+	if (c->keep_idle_s != 0 && c->state >= TCP_ESTABLISHED &&
+	    !(c->state == TCP_FIN_WAIT_2 && c->flags & F_DETACHED))
 		timer_set_us(c, T_KEEP, (uint64_t)c->keep_idle_s * 1000000);
 }
 
