@@ -129,8 +129,10 @@ struct tcp_conn *conn_new(struct tcp_engine *e, const struct tcp_tuple *t, uint3
 	c->pmtu = r.mtu;
 	if (r.tx_checksum)
 		c->flags2 |= F2_TX_CKSUM;
-	if (r.tso_max != 0)
+	if (r.tso_max != 0) {
 		c->flags2 |= F2_TSO;
+		e->tso_max = RTE_MIN(e->tso_max, r.tso_max);
+	}
 	c->peer_mss = t->family == 4 ? MSS_DEFAULT4 : MSS_DEFAULT6;
 	c->rto_us = RTO_INIT_US;
 	c->reordering = DUP_THRESH;

@@ -397,6 +397,8 @@ struct tcp_engine {
 	uint32_t port_hint;
 	uint32_t shed_at;
 	uint16_t ip_id;
+	/* The least that a port cuts of those that do. */
+	uint32_t tso_max;
 	uint64_t tfo_rotate_ms;
 	struct tcp_listener *listeners[LISTEN_BUCKETS];
 	/* Connections per listener and source, for max_per_source. */

@@ -344,7 +344,7 @@ static unsigned int send_new(struct tcp_conn *c)
 {
 	struct tcp_ext *x = c->x;
 	/* Segments that the port is to cut from one packet wait here. */
-	const uint32_t max_held = c->flags2 & F2_TSO ? TSO_MAX : 0;
+	const uint32_t max_held = c->flags2 & F2_TSO ? c->e->tso_max : 0;
 	uint32_t len, i, first = TCP_NIL, together = 0, held = 0;
 	unsigned int n = 0, run = 0, octets = 0, burst;
 
