@@ -120,7 +120,7 @@ struct tcp_engine *tcp_engine_create(const struct tcp_config *cfg, const struct 
 	e->key = new_key(e);
 	e->tfo_key = new_key(e);
 	e->tfo_old_key = e->tfo_key;
-	e->cfg = *cfg;
+	e->ip_id = (uint16_t)e->env.random(e->env.ctx);
 	e->tso_max = TSO_MAX;
 	e->port_hint = (uint32_t)e->env.random(e->env.ctx);
 	return e;
