@@ -365,14 +365,15 @@ static void step_end(struct end *e)
 
 static void end_step(struct end *e)
 {
-	uint64_t got;
+	uint64_t before;
 
 	do {
-		got = e->got;
+		before = e->got + e->sent;
 		step_read(e);
 		step_write(e);
 		step_end(e);
-	} while (e->c != NULL && e->write == WRITE_ECHO && e->got != got && !world_of(e)->failed);
+	} while (e->c != NULL && e->write == WRITE_ECHO && e->got + e->sent != before &&
+		 !world_of(e)->failed);
 }
 
 /* ---- Callbacks ---- */

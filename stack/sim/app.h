@@ -48,7 +48,7 @@ enum end_mode {
 	END_CLOSE,
 	/* tcp_abort() at end_at octets written or read. */
 	END_ABORT,
-	/* Somebody calls tcp_kill() end_after after the start (of other ends too if it is set). */
+	/* Somebody calls tcp_kill() end_after after the start. */
 	END_KILL,
 	/* Does nothing; the other side has to. */
 	END_NEVER,
@@ -121,6 +121,8 @@ struct flow {
 	uint32_t request, response;
 	/* Both ends connect. */
 	bool simultaneous;
+	/* Some wait for what does not come: then somebody kills both; 0: nobody has to. */
+	uint64_t kill_after_ns;
 	uint64_t start, bound_ns, ended;
 	enum outcome outcome;
 	struct tcp_options opt;

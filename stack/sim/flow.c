@@ -147,9 +147,12 @@ static void start(void *arg)
 	world_note(f->w, "flow %u: h%u:%u connects to h%u:%u, %lu and %lu octets", f->id,
 		   e->host->id, f->client_port, f->end[1].host->id, f->server_port,
 		   (unsigned long)e->total, (unsigned long)f->end[1].total);
-	for (int k = 0; k < 2; k++)
-		if (f->end[k].end == END_KILL || f->end[k].end_after_ns != 0)
+	for (int k = 0; k < 2; k++) {
+		if (f->end[k].end_after_ns != 0)
 			world_at(f->w, f->w->now + f->end[k].end_after_ns, kill_end, &f->end[k]);
+		if (f->kill_after_ns != 0)
+			world_at(f->w, f->w->now + f->kill_after_ns, kill_end, &f->end[k]);
+	}
 }
 
 void flow_schedule(struct flow *f)

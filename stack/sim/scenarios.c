@@ -95,9 +95,9 @@ static void make_close(struct sim *s)
 		f->outcome = OUTCOME_ANY;
 		e->end = (enum end_mode)rng_range(r, END_CLOSE, END_KILL);
 		e->end_at = rng_below(r, 20000);
-		/* Some wait for what does not come: somebody has to see to it. */
-		f->end[0].end_after_ns = f->end[1].end_after_ns = 300 * SEC;
-		e->end_after_ns = rng_log(r, USEC, SEC);
+		if (e->end == END_KILL)
+			e->end_after_ns = rng_log(r, USEC, SEC);
+		f->kill_after_ns = 300 * SEC;
 		if (rng_percent(r, 20))
 			e->read = READ_NEVER;
 		/* Whoever is left waits for news of the other's end. */
@@ -138,7 +138,7 @@ static void make_nobody(struct sim *s)
 			f->server_port = 81;
 		if (rng_percent(r, 50))
 			f->opt.connect_timeout_ms = (uint32_t)rng_log(r, 100, 100000);
-		f->bound_ns = 70 * SEC;
+		f->bound_ns = 110 * SEC;
 	}
 }
 
