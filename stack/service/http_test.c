@@ -226,6 +226,26 @@ static void test_pipeline(void)
 	teardown();
 }
 
+/* The same in small writes, each a buffer of its own at the client. */
+static void test_small_writes(void)
+{
+	size_t one = strlen(HELLO "\r\nhello\n"), i;
+	struct peer *p;
+
+	setup(config());
+	p = peer_connect(client, "10.0.0.2", 80);
+	p->paused = true;
+	for (i = 0; i < 5000; i++)
+		peer_puts(p, GET);
+	world_run(w, 1000);
+	peer_resume(p);
+	world_run(w, 5000);
+	CHECK_EQ(stats().requests, 5000);
+	CHECK_EQ(p->in_len, 5000 * one);
+	peer_free(p);
+	teardown();
+}
+
 static void test_large_body(bool in_place)
 {
 	static const char head[] = "HTTP/1.1 200 OK\r\nDate: ", type[] = "Content-Type: text/plain";
@@ -434,6 +454,7 @@ int main(void)
 	test_exchanges();
 	test_pieces();
 	test_pipeline();
+	test_small_writes();
 	test_large_body(false);
 	test_large_body(true);
 	test_timeouts();
