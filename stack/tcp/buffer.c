@@ -207,6 +207,9 @@ uint32_t tcp_writable(const struct tcp_conn *c)
 	    !(c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT ||
 	      c->state == TCP_SYN_RECEIVED || c->state == TCP_SYN_SENT))
 		return 0;
+	/* Few octets in many buffers are much memory. */
+	if (unlikely(c->snd_mem > 8ull * limit))
+		return 0;
 	return have < limit ? limit - have : 0;
 }
 
@@ -246,6 +249,8 @@ static int may_write(struct tcp_conn *c)
 		/* Not for every segment: a quarter of the buffer is worth a call. */
 		c->want_room = RTE_MAX(sndbuf_limit(c) / 4, 1u);
 		c->flags2 |= F2_WANT_WRITE;
+		/* What is held back for more has to make room for it. */
+		tcp_cork(c, false);
 		return -EAGAIN;
 	}
 	return 0;

@@ -475,6 +475,8 @@ static inline uint32_t sndbuf_limit(const struct tcp_conn *c)
 		want = SNDBUF_INIT;
 	if (c->e->pressure >= 1 && want > SNDBUF_INIT)
 		want = SNDBUF_INIT;
+	if (c->e->pressure >= 2)
+		want = 4u * c->mss;
 	return (uint32_t)(want < max ? want : max);
 }
 
