@@ -114,7 +114,7 @@ void pmtu_black_hole(struct tcp_conn *c)
 	uint32_t mtu;
 
 	/* The third timeout in a row of a full segment: perhaps only small ones get through. */
-	if (c->flags & F_NO_MTUP || c->backoff < 2 || x->seg_head == TCP_NIL ||
+	if (c->backoff < 2 || x->seg_head == TCP_NIL ||
 	    seg_at(c->e, x->seg_head)->len < c->mss || c->pmtu <= pmtu_min(c))
 		return;
 	mtu = c->pmtu > 1280 ? 1280 : PMTU_MIN4;
