@@ -136,6 +136,7 @@ static int client_new(struct side *s, uint32_t conns, const struct tcp_ops *ops)
 	cl->p.ops = ops;
 	cl->p.user = s;
 	cl->p.opt.no_nagle = true;
+	cl->p.opt.cc = s->cc;
 	cl->p.tuple.family = 4;
 	cl->p.tuple.rport = htons(PORT);
 	tcp_addr4(&cl->p.tuple.raddr, htonl(0x0a000001 + (1 << 16)));

@@ -17,8 +17,6 @@
 
 #include "side.h"
 
-void side_delay(struct side *s, uint64_t delay_ns, uint32_t loss_ppm);
-
 static struct {
 	const struct load *load;
 	uint32_t conns;
@@ -26,11 +24,14 @@ static struct {
 	bool two;
 	uint16_t mtu;
 	uint32_t mbufs;
-	double delay_ms, loss;
-	bool verbose;
+	double delay_ms, loss, mbit;
+	enum tcp_cc_algorithm cc;
+	bool verbose, huge, pingpong;
 } opt = {.conns = 1, .seconds = 2, .warmup = 0.5, .mtu = 1500, .mbufs = 65535};
 
 static volatile bool stop;
+/* The simulated time; 0: real time. */
+static uint64_t virtual_ns;
 
 static int run_one(void *arg)
 {
@@ -54,7 +55,7 @@ struct reading {
 static struct reading read_now(const struct side *server, const struct side *client)
 {
 	return (struct reading){
-		.ns = bench_now_ns(),
+		.ns = virtual_ns != 0 ? virtual_ns : bench_now_ns(),
 		.done = client->done,
 		.octets = server->octets,
 		.server_packets = server->packets,
@@ -79,16 +80,46 @@ static void turn_both(struct side *server, struct side *client, uint64_t until_n
 	}
 }
 
+/* A simulated path has a simulated clock: nothing that the machine does meanwhile is part of the
+ * figure. */
+#define VIRTUAL_STEP_NS 5000
+
+static void turn_virtual(struct side *server, struct side *client, double seconds)
+{
+	const uint64_t until = virtual_ns + (uint64_t)(seconds * 1e9);
+
+	for (; virtual_ns < until; virtual_ns += VIRTUAL_STEP_NS) {
+		side_run(client, virtual_ns);
+		side_run(server, virtual_ns);
+	}
+}
+
 static void wait_or_turn(struct side *server, struct side *client, double seconds)
 {
-	if (opt.two)
+	if (virtual_ns != 0)
+		turn_virtual(server, client, seconds);
+	else if (opt.two)
 		rte_delay_us_sleep((unsigned int)(seconds * 1e6));
 	else
 		turn_both(server, client, bench_now_ns() + (uint64_t)(seconds * 1e9));
 }
 
+/* Octets of memory the process has touched. */
+static uint64_t resident(void)
+{
+	unsigned long total, pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%lu %lu", &total, &pages) != 2)
+		pages = 0;
+	fclose(f);
+	return (uint64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
 static void report(const struct side *server, struct side *client, const struct reading *a,
-		   const struct reading *b)
+		   const struct reading *b, uint64_t rss)
 {
 	const double s = (b->ns - a->ns) / 1e9;
 	const struct tcp_mib *mc = tcp_mib(client->e), *ms = tcp_mib(server->e);
@@ -100,7 +131,7 @@ static void report(const struct side *server, struct side *client, const struct 
 	printf("{\"load\":\"%s\",\"cores\":%d,\"connections\":%u,\"seconds\":%.3f,\"rate\":%.0f,"
 	       "\"gbit\":%.3f,\"packets\":%.0f,\"server_cycles\":%.1f,\"client_cycles\":%.1f,"
 	       "\"p50_us\":%.3f,\"p99_us\":%.3f,\"open\":%u,\"conn_bytes\":%u,\"failed\":%lu,"
-	       "\"overruns\":%lu,\"retransmits\":%lu,\"rtos\":%lu}\n",
+	       "\"overruns\":%lu,\"retransmits\":%lu,\"rtos\":%lu,\"rss_per_conn\":%.1f}\n",
 	       opt.load->name, opt.two ? 2 : 1, opt.conns, s, (b->done - a->done) / s,
 	       (b->octets - a->octets) * 8 / s / 1e9, (b->server_packets - a->server_packets) / s,
 	       b->done != a->done ? (double)(b->server_busy - a->server_busy) / (b->done - a->done)
@@ -109,7 +140,7 @@ static void report(const struct side *server, struct side *client, const struct 
 				  : 0,
 	       p50, p99, u.conns, u.conn_bytes, client->failed + server->failed,
 	       client->overruns + server->overruns, mc->retrans_segs + ms->retrans_segs,
-	       mc->rtos + ms->rtos);
+	       mc->rtos + ms->rtos, u.conns != 0 ? (double)rss / (2.0 * u.conns) : 0);
 }
 
 static void counters(const char *name, const struct side *s)
@@ -132,6 +163,7 @@ static void run(void)
 	};
 	struct side *server, *client;
 	struct reading a, b;
+	uint64_t rss;
 
 	pool = rte_pktmbuf_pool_create("stack-bench", opt.mbufs, 512, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 				       SOCKET_ID_ANY);
@@ -145,9 +177,13 @@ static void run(void)
 	client->peer = server;
 	server->load = client->load = opt.load;
 	if (opt.delay_ms != 0 || opt.loss != 0) {
-		side_delay(client, (uint64_t)(opt.delay_ms * 5e5), (uint32_t)(opt.loss * 1e4));
-		side_delay(server, (uint64_t)(opt.delay_ms * 5e5), 0);
+		side_path(client, (uint64_t)(opt.delay_ms * 5e5), (uint32_t)(opt.loss * 1e4),
+			  opt.mbit);
+		side_path(server, (uint64_t)(opt.delay_ms * 5e5), 0, 0);
+		virtual_ns = bench_now_ns();
 	}
+	client->cc = opt.cc;
+	rss = resident();
 	if (opt.load->server(server) != 0 || opt.load->client(client, opt.conns) != 0) {
 		fprintf(stderr, "stack-bench: cannot start the load\n");
 		exit(1);
@@ -165,7 +201,7 @@ static void run(void)
 	b = read_now(server, client);
 	stop = true;
 	rte_eal_mp_wait_lcore();
-	report(server, client, &a, &b);
+	report(server, client, &a, &b, resident() - rss);
 	if (opt.verbose) {
 		counters("server", server);
 		counters("client", client);
@@ -173,6 +209,40 @@ static void run(void)
 	side_free(client);
 	side_free(server);
 	rte_mempool_free(pool);
+}
+
+/* How long a cache line takes from one core to the other and back: on shared hosts it moves, and
+ * results with it. */
+static volatile uint64_t ball __rte_cache_aligned;
+
+static int pong(void *arg)
+{
+	const uint64_t rounds = *(uint64_t *)arg;
+
+	for (uint64_t i = 1; i < 2 * rounds; i += 2) {
+		while (__atomic_load_n(&ball, __ATOMIC_ACQUIRE) != i)
+			;
+		__atomic_store_n(&ball, i + 1, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+static void pingpong(void)
+{
+	uint64_t rounds = 1000000, t0;
+	const unsigned int a = rte_get_next_lcore(-1, 1, 0);
+
+	/* The main thread shares the first CPU; the second service core answers. */
+	rte_eal_remote_launch(pong, &rounds, rte_get_next_lcore(a, 1, 0));
+	t0 = bench_now_ns();
+	for (uint64_t i = 0; i < 2 * rounds; i += 2) {
+		__atomic_store_n(&ball, i + 1, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&ball, __ATOMIC_ACQUIRE) != i + 2)
+			;
+	}
+	printf("{\"load\":\"pingpong\",\"round_trip_ns\":%.1f}\n",
+	       (double)(bench_now_ns() - t0) / (double)rounds);
+	rte_eal_mp_wait_lcore();
 }
 
 static void usage(FILE *f)
@@ -187,12 +257,21 @@ static void usage(FILE *f)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"two", no_argument, NULL, '2'},	   {"conns", required_argument, NULL, 'c'},
-		{"seconds", required_argument, NULL, 's'}, {"warmup", required_argument, NULL, 'w'},
-		{"mtu", required_argument, NULL, 'm'},	   {"mbufs", required_argument, NULL, 'b'},
-		{"rtt", required_argument, NULL, 'r'},	   {"loss", required_argument, NULL, 'l'},
-		{"cpus", required_argument, NULL, 'p'},	   {"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},	   {NULL, 0, NULL, 0},
+		{"two", no_argument, NULL, '2'},
+		{"conns", required_argument, NULL, 'c'},
+		{"seconds", required_argument, NULL, 's'},
+		{"warmup", required_argument, NULL, 'w'},
+		{"mtu", required_argument, NULL, 'm'},
+		{"mbufs", required_argument, NULL, 'b'},
+		{"rtt", required_argument, NULL, 'r'},
+		{"loss", required_argument, NULL, 'l'},
+		{"cpus", required_argument, NULL, 'p'},
+		{"rate", required_argument, NULL, 'R'},
+		{"cc", required_argument, NULL, 'C'},
+		{"huge", no_argument, NULL, 'H'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	const char *cpus = "0,1";
 	char lcores[64], prefix[64], mem[16];
@@ -227,6 +306,17 @@ int main(int argc, char **argv)
 		case 'p':
 			cpus = optarg;
 			break;
+		case 'R':
+			opt.mbit = strtod(optarg, NULL);
+			break;
+		case 'C':
+			opt.cc = strcmp(optarg, "bbr") == 0	  ? TCP_CC_BBR
+				 : strcmp(optarg, "newreno") == 0 ? TCP_CC_NEWRENO
+								  : TCP_CC_CUBIC;
+			break;
+		case 'H':
+			opt.huge = true;
+			break;
 		case 'v':
 			opt.verbose = true;
 			break;
@@ -238,7 +328,10 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind + 1 != argc || (opt.load = load_find(argv[optind])) == NULL || opt.conns == 0) {
+	if (optind + 1 == argc && strcmp(argv[optind], "pingpong") == 0)
+		opt.pingpong = opt.two = true;
+	else if (optind + 1 != argc || (opt.load = load_find(argv[optind])) == NULL ||
+		 opt.conns == 0) {
 		usage(stderr);
 		return 2;
 	}
@@ -255,13 +348,19 @@ int main(int argc, char **argv)
 	snprintf(mem, sizeof(mem), "%u",
 		 (unsigned int)((uint64_t)opt.mbufs * 2500 >> 20) * 5 / 4 + 128);
 
-	char *eal[] = {argv[0],	   "--no-huge",	     "-m",	    mem,
-		       "--no-pci", "--lcores",	     lcores,	    "--file-prefix",
-		       prefix,	   "--no-telemetry", "--log-level", "error",
-		       NULL};
+	char *eal[16] = {argv[0],	  "-m",	      mem,
+			 "--no-pci",	  "--lcores", lcores,
+			 "--file-prefix", prefix,     "--no-telemetry",
+			 "--log-level",	  "lib.eal:3"};
 
-	if (rte_eal_init(RTE_DIM(eal) - 1, eal) < 0)
+	/* In memory leaves no files of hugepages behind. */
+	eal[11] = opt.huge ? "--in-memory" : "--no-huge";
+	if (rte_eal_init(12, eal) < 0)
 		return 1;
+	if (opt.pingpong) {
+		pingpong();
+		return 0;
+	}
 	run();
 	rte_eal_cleanup();
 	return 0;

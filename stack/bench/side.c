@@ -56,6 +56,35 @@ static void to_ring(struct side *s, struct rte_mbuf **m, unsigned int n)
 	}
 }
 
+static void delay_one(struct side *s, struct delayed *d, struct rte_mbuf *m)
+{
+	const uint64_t now = tcp_now(s->e);
+	uint64_t leaves = now;
+
+	if (s->ps_per_octet != 0) {
+		/* Ethernet's preamble, header, FCS and gap take their time too. */
+		const uint64_t takes = (m->pkt_len + 38) * s->ps_per_octet / 1000;
+
+		if (s->free_at_ns < now)
+			s->free_at_ns = now;
+		if (s->free_at_ns - now > 2 * s->delay_ns) {
+			s->queue_drops++;
+			rte_pktmbuf_free(m);
+			return;
+		}
+		s->free_at_ns += takes;
+		leaves = s->free_at_ns;
+	}
+	if ((s->loss_ppm != 0 && random64(s) % 1000000 < s->loss_ppm) ||
+	    d->tail - d->head == d->size) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	d->q[d->tail % d->size].m = m;
+	d->q[d->tail % d->size].at_ns = leaves + s->delay_ns;
+	d->tail++;
+}
+
 static void tx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct side *s = ctx;
@@ -65,16 +94,8 @@ static void tx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 		to_ring(s, pkts, n);
 		return;
 	}
-	for (uint16_t i = 0; i < n; i++) {
-		if ((s->loss_ppm != 0 && random64(s) % 1000000 < s->loss_ppm) ||
-		    d->tail - d->head == d->size) {
-			rte_pktmbuf_free(pkts[i]);
-			continue;
-		}
-		d->q[d->tail % d->size].m = pkts[i];
-		d->q[d->tail % d->size].at_ns = tcp_now(s->e) + s->delay_ns;
-		d->tail++;
-	}
+	for (uint16_t i = 0; i < n; i++)
+		delay_one(s, d, pkts[i]);
 }
 
 static void release_delayed(struct side *s, uint64_t now_ns)
@@ -141,7 +162,7 @@ struct side *side_new(const char *name, struct rte_mempool *pool, const struct s
 	return s;
 }
 
-void side_delay(struct side *s, uint64_t delay_ns, uint32_t loss_ppm)
+void side_path(struct side *s, uint64_t delay_ns, uint32_t loss_ppm, double mbit)
 {
 	const uint32_t size = 1u << 17;
 
@@ -151,6 +172,7 @@ void side_delay(struct side *s, uint64_t delay_ns, uint32_t loss_ppm)
 	s->delayed->size = size;
 	s->delay_ns = delay_ns;
 	s->loss_ppm = loss_ppm;
+	s->ps_per_octet = mbit != 0 ? (uint64_t)(8e6 / mbit) : 0;
 }
 
 void side_free(struct side *s)

@@ -27,6 +27,11 @@ struct side {
 	struct delayed *delayed;
 	uint32_t loss_ppm;
 	uint64_t delay_ns;
+	/* Bottleneck: picoseconds an octet takes, 0: none; when the last packet will have left it.
+	 */
+	uint64_t ps_per_octet, free_at_ns;
+	uint64_t queue_drops;
+	enum tcp_cc_algorithm cc;
 };
 
 /* What runs on top: one side listens, the other connects. */
@@ -48,6 +53,9 @@ struct side_config {
 struct side *side_new(const char *name, struct rte_mempool *pool, const struct side_config *cfg,
 		      bool server);
 void side_free(struct side *s);
+/* A path with a delay one way, loss, and a bottleneck of so many Mbit/s (0: none) with a queue of
+ * one round trip. */
+void side_path(struct side *s, uint64_t delay_ns, uint32_t loss_ppm, double mbit);
 /* One turn: take what came, timers, send. Returns the packets taken. */
 unsigned int side_run(struct side *s, uint64_t now_ns);
 uint64_t bench_now_ns(void);
