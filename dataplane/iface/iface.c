@@ -14,6 +14,7 @@
 #include "../neigh/neigh.h"
 #include "../port/port.h"
 #include "../seam/seam.h"
+#include "../tcp/term.h"
 #include "../vrf/vrf.h"
 #include "iface_private.h"
 
@@ -157,6 +158,22 @@ static void clear_stats(uint16_t id)
 		workers[k]->iface_stats[id] = (struct iface_stats){0};
 }
 
+static void set_transparent(struct iface *i)
+{
+	if (i->kind != IFACE_LOOPBACK && term_is_transparent(i->vrf))
+		i->flags |= IFACE_F_TRANSPARENT;
+	else
+		i->flags &= (uint8_t)~IFACE_F_TRANSPARENT;
+}
+
+void iface_update_transparent(void)
+{
+	struct iface *i;
+
+	iface_foreach (i)
+		set_transparent(i);
+}
+
 static void apply_plain(struct iface *i, const struct iface_config *c)
 {
 	i->admin_up = c->admin_up;
@@ -167,6 +184,7 @@ static void apply_plain(struct iface *i, const struct iface_config *c)
 		i->flags &= (uint8_t)~IFACE_F_URPF;
 	snprintf(i->description, sizeof(i->description), "%s", c->description);
 	i->owner = c->owner;
+	set_transparent(i);
 }
 
 static int create(const struct iface_config *c, struct dp_error *err)

@@ -35,6 +35,8 @@ enum iface_flags {
 	/* The interface has an IPv6 address, so it speaks ND. */
 	IFACE_F_IP6 = 1 << 2,
 	IFACE_F_IP4 = 1 << 3,
+	/* What passes through may belong to a transparent proxy's connections. */
+	IFACE_F_TRANSPARENT = 1 << 4,
 };
 
 enum dad_state {
@@ -166,6 +168,8 @@ bool iface_addr_is_local(uint16_t vrf, const struct ip_addr *addr, struct iface 
  * route, tells the TAP and the subscribers. */
 void iface_addr_dad_done(struct iface *i, struct iface_addr *a, enum dad_state state);
 
+/* A transparent pool came or went: sets IFACE_F_TRANSPARENT on the interfaces it concerns. */
+void iface_update_transparent(void);
 /* Recomputes oper state from admin, link and parent; tells next hops, neighbours, TAP and
  * subscribers. Called by port.c on link changes. */
 void iface_update_oper(struct iface *i);

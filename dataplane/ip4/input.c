@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ip4-input: checks the header (RFC 1812 5.2.2, 5.3.7) and looks up the destination. */
+#include <netinet/in.h>
+
 #include "../iface/iface.h"
 #include "lookup.h"
 
@@ -14,6 +16,7 @@ enum {
 	EDGE_OPTIONS,
 	EDGE_MULTICAST,
 	EDGE_URPF,
+	EDGE_INTERCEPT,
 	EDGE_MAX,
 	/* Not an edge: the packet is to be looked up. */
 	LOOKUP = 0,
@@ -94,6 +97,9 @@ static uint16_t unusual(struct rte_mbuf *m, struct mb_meta *meta, const struct r
 		if (nexthops[groups[fib_lookup(meta->vrf, &a)].nh].action == NH_LOCAL)
 			return EDGE_SPOOFED;
 	}
+	/* On to the reverse path check from there. */
+	if (i != NULL && (i->flags & IFACE_F_TRANSPARENT) && ip->next_proto_id == IPPROTO_TCP)
+		return EDGE_INTERCEPT;
 	if (i != NULL && (i->flags & IFACE_F_URPF))
 		return EDGE_URPF;
 	return hlen > sizeof(*ip) ? EDGE_OPTIONS : LOOKUP;
@@ -109,7 +115,8 @@ static __rte_always_inline uint16_t validate(struct rte_mbuf *m, struct mb_meta 
 		return EDGE_SHORT;
 	if (unlikely(ip->version_ihl != 0x45 || rte_be_to_cpu_16(ip->total_length) != m->pkt_len ||
 		     (octet[b[12]] & BAD_SOURCE) | octet[b[16]] || !checksum_ok(ip) ||
-		     iface_local4_maybe(ip->src_addr) || (iface_flags & IFACE_F_URPF)))
+		     iface_local4_maybe(ip->src_addr) ||
+		     (iface_flags & (IFACE_F_URPF | IFACE_F_TRANSPARENT))))
 		return unusual(m, meta, ip);
 	return LOOKUP;
 }
@@ -177,6 +184,7 @@ static struct rte_node_register ip4_input_node = {
 			[EDGE_OPTIONS] = "ip4-options",
 			[EDGE_MULTICAST] = "ip4-local-multicast",
 			[EDGE_URPF] = "ip4-urpf",
+			[EDGE_INTERCEPT] = "tcp-intercept",
 		},
 };
 RTE_NODE_REGISTER(ip4_input_node);

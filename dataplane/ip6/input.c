@@ -18,6 +18,7 @@ enum {
 	EDGE_SPOOFED,
 	EDGE_HOPOPTS,
 	EDGE_URPF,
+	EDGE_INTERCEPT,
 	EDGE_MAX,
 };
 
@@ -76,6 +77,10 @@ static __rte_noinline uint16_t unusual(struct rte_mbuf *m, struct mb_meta *meta,
 		return EDGE_DESTINATION;
 	if (ip6_own_maybe(src) && is_spoofed(meta, ip))
 		return EDGE_SPOOFED;
+	/* On to the reverse path check from there. */
+	if ((iface_flags & IFACE_F_TRANSPARENT) && ip->proto == IPPROTO_TCP && dst[0] != 0xff &&
+	    !ip6_is_link_local(dst) && !ip6_is_link_local(src))
+		return EDGE_INTERCEPT;
 	if ((iface_flags & IFACE_F_URPF) && dst[0] != 0xff && !ip6_is_link_local(dst) &&
 	    !ip6_is_link_local(src))
 		return EDGE_URPF;
@@ -96,7 +101,7 @@ static __rte_always_inline uint16_t validate(struct rte_mbuf *m, struct mb_meta 
 		     rte_be_to_cpu_16(ip->payload_len) + sizeof(*ip) != m->pkt_len ||
 		     ip->proto == IPPROTO_HOPOPTS || !ip6_is_plain(ip6_src(ip)) ||
 		     !ip6_is_plain(ip6_dst(ip)) || ip6_own_maybe(ip6_src(ip)) ||
-		     (iface_flags & IFACE_F_URPF)))
+		     (iface_flags & (IFACE_F_URPF | IFACE_F_TRANSPARENT))))
 		return unusual(m, meta, iface_flags);
 	return IP6_LOOKUP;
 }
@@ -161,6 +166,7 @@ static struct rte_node_register ip6_input_node = {
 			[EDGE_SPOOFED] = "drop-ip6-spoofed-source",
 			[EDGE_HOPOPTS] = "ip6-hopopts",
 			[EDGE_URPF] = "ip6-urpf",
+			[EDGE_INTERCEPT] = "tcp-intercept",
 		},
 };
 RTE_NODE_REGISTER(ip6_input_node);

@@ -229,7 +229,8 @@ static void backend_health(PB(TcpBackendState) *m, struct arena *a, const struct
 
 	svc_backend_health(cfg, i, term_now(), &h);
 	m->health = state_tcp_health((int)h.health);
-	m->reason = arena_strdup(a, h.reason);
+	/* A backend that is up may still remember why it once was not. */
+	m->reason = arena_strdup(a, h.health == SVC_HEALTH_UP ? "" : h.reason);
 	if (m->reason == NULL)
 		m->reason = pb_str("");
 	m->last_change = wall_of(h.changed_ns);

@@ -28,8 +28,7 @@ static inline void end(struct term_worker *t)
 	term_rearm(t);
 }
 
-/* To the ring of a worker, which may be this one: then it is handled in the next walk. */
-static bool hand_over(struct term_worker *t, unsigned int to, struct rte_mbuf *m)
+bool term_hand_over(struct term_worker *t, unsigned int to, struct rte_mbuf *m)
 {
 	const struct term_worker *other = __atomic_load_n(&workers[to]->term, __ATOMIC_ACQUIRE);
 
@@ -84,7 +83,7 @@ static void input_part(struct rte_graph *graph, struct rte_node *node, struct te
 
 		if (unlikely(to != UINT_MAX)) {
 			meta->arg0 = 0;
-			if (!hand_over(t, to, pkts[i]))
+			if (!term_hand_over(t, to, pkts[i]))
 				rte_node_enqueue_x1(graph, node, INPUT_HANDOFF, pkts[i]);
 			continue;
 		}
@@ -170,17 +169,17 @@ static uint16_t tcp_icmp_process(struct rte_graph *graph, struct rte_node *node,
 			continue;
 		}
 		e.tuple.vrf = meta->vrf;
-		if (tcp_icmp(t->engine, &e.tuple, e.seq, e.what, e.mtu, now)) {
-			rte_pktmbuf_free(m);
-			continue;
-		}
 		to = next_worker(t, &e, asked);
-		if (to == n_workers) {
-			rte_node_enqueue_x1(graph, node, ICMP_PING, m);
+		/* Only the last one that is asked counts it as nobody's. */
+		if (to == n_workers || tcp_find(t->engine, &e.tuple) != NULL) {
+			if (tcp_icmp(t->engine, &e.tuple, e.seq, e.what, e.mtu, now))
+				rte_pktmbuf_free(m);
+			else
+				rte_node_enqueue_x1(graph, node, ICMP_PING, m);
 			continue;
 		}
 		meta->arg0 = (uint8_t)asked;
-		if (!hand_over(t, to, m))
+		if (!term_hand_over(t, to, m))
 			rte_node_enqueue_x1(graph, node, ICMP_HANDOFF, m);
 	}
 	end(t);
@@ -205,8 +204,16 @@ RTE_NODE_REGISTER(tcp_icmp_node);
 enum {
 	TIMER_INPUT = TERM_EDGE_OWN,
 	TIMER_ICMP,
+	TIMER_TRANSIT,
 	TIMER_MAX,
 };
+
+static inline uint16_t handed_edge(uint8_t arg0)
+{
+	if (arg0 == 0)
+		return TIMER_INPUT;
+	return arg0 & TERM_HANDED_TRANSIT ? TIMER_TRANSIT : TIMER_ICMP;
+}
 
 uint64_t term_idle(const struct term_worker *t)
 {
@@ -238,7 +245,7 @@ static uint16_t tcp_timer_process(struct rte_graph *graph, struct rte_node *node
 
 		handed = (uint16_t)rte_ring_sc_dequeue_burst(t->in, pkts, RTE_DIM(pkts), NULL);
 		for (uint16_t i = 0; i < handed; i++)
-			edge[i] = mb_meta(pkts[i])->arg0 != 0 ? TIMER_ICMP : TIMER_INPUT;
+			edge[i] = handed_edge(mb_meta(pkts[i])->arg0);
 		if (handed > 0)
 			node_dispatch(graph, node, pkts, edge, handed);
 		w->loop_packets += handed;
@@ -264,6 +271,7 @@ static struct rte_node_register tcp_timer_node = {
 			TERM_NEXT_NODES,
 			[TIMER_INPUT] = "tcp-input",
 			[TIMER_ICMP] = "tcp-icmp",
+			[TIMER_TRANSIT] = "tcp-intercept",
 		},
 };
 RTE_NODE_REGISTER(tcp_timer_node);

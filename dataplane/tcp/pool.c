@@ -133,6 +133,7 @@ int term_pool_set(struct term_pool_obj *have, struct svc_pool_cfg *cfg, struct o
 	p->owner = owner;
 	p->backends_told = told;
 	table[p->id % TERM_POOLS_MAX] = p;
+	iface_update_transparent();
 	return 0;
 fail:
 	if (have == NULL)
@@ -165,6 +166,7 @@ int term_pool_delete(struct term_pool_obj *p, struct dp_error *err)
 	free(p->msg.data);
 	free(p->backends_told);
 	free(p);
+	iface_update_transparent();
 	return 0;
 }
 

@@ -41,6 +41,9 @@ static inline uint64_t term_idle_ns(const struct worker *w)
 
 /* How many listeners and backends of pools are in a network instance. Control thread. */
 unsigned int term_vrf_users(uint16_t vrf);
+/* True if a pool has backends in the instance that are reached under the clients' addresses.
+ * Control thread. */
+bool term_is_transparent(uint16_t vrf);
 /* Brings the drop counters of the list of drops up to date. Control thread. */
 void term_drops_update(void);
 

@@ -213,6 +213,16 @@ static void test_echo(const char *from, const char *to, uint16_t vrf)
 	}
 }
 
+static unsigned int kill_all(const struct term_filter *f)
+{
+	struct term_conns_at at = {0};
+	unsigned int n = 0;
+
+	while (!at.end)
+		n += term_conns_kill(f, &at);
+	return n;
+}
+
 /* Ports of connections made from a worker tell whose they are. */
 static void test_ports(void)
 {
@@ -225,6 +235,9 @@ static void test_ports(void)
 		      rte_be_to_cpu_16(tcp_tuple(cl[w].c)->lport), w);
 	}
 	CHECK(term_port_owner(RTE_BE16(7)) == n_workers, "a listener's port");
+	kill_all(&(const struct term_filter){.svc.states = 1u << TCP_ESTABLISHED});
+	for (unsigned int w = 0; w < n_workers; w++)
+		WAIT(cl[w].closed, "worker %u's goes on", w);
 }
 
 static unsigned int count(const struct term_filter *f)
@@ -235,16 +248,6 @@ static unsigned int count(const struct term_filter *f)
 
 	while (!at.end)
 		n += term_conns_list(f, &at, rows, RTE_DIM(rows));
-	return n;
-}
-
-static unsigned int kill_all(const struct term_filter *f)
-{
-	struct term_conns_at at = {0};
-	unsigned int n = 0;
-
-	while (!at.end)
-		n += term_conns_kill(f, &at);
 	return n;
 }
 
