@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -93,7 +94,7 @@ func (m *collector) tcpListeners(ctx context.Context, ch chan<- prometheus.Metri
 		counter(ch, descTCPOctets, l.GetBytesOut(), name, "out")
 		for _, s := range l.GetService() {
 			if !s.GetGauge() {
-				counter(ch, descTCPService, s.GetValue(), name, s.GetName())
+				counter(ch, descTCPService, s.GetValue(), name, strings.ReplaceAll(s.GetName(), "_", "-"))
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,12 +102,7 @@ func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen
 
 // served says whether a healthy listener takes connections to a virtual address.
 func served(c *config.Config, v *config.VIP, healthy func(*config.TCPListener) bool) bool {
-	for i := range c.TCP.Listeners {
-		if l := &c.TCP.Listeners[i]; l.On() && l.Covers(v.Instance(), v.Address) && healthy(l) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.VIPListeners(v), healthy)
 }
 
 // followTermination keeps alarms and the announcements of virtual addresses what they should be. It ends with ctx.

@@ -246,5 +246,24 @@ func (c *Config) VIPInterface(v *VIP) string {
 	return found
 }
 
+// VIPListeners are the listeners that decide whether a virtual address is healthy: those with that very address, or, if there are
+// none, those on all addresses. (A service on all addresses would else keep an address alive whose own service is dead.)
+func (c *Config) VIPListeners(v *VIP) []*TCPListener {
+	var own, all []*TCPListener
+	for i := range c.TCP.Listeners {
+		l := &c.TCP.Listeners[i]
+		if !l.On() || !l.Covers(v.Instance(), v.Address) {
+			continue
+		}
+		if all = append(all, l); l.Address == v.Address {
+			own = append(own, l)
+		}
+	}
+	if len(own) > 0 {
+		return own
+	}
+	return all
+}
+
 // Instance is the network instance of the address.
 func (v *VIP) Instance() string { return instanceOf(v.NetworkInstance) }

@@ -108,8 +108,12 @@ func backendConfigOfState(b *dpb.TcpBackend) *vnfv1.TcpBackendConfig {
 }
 
 func backendStateOut(s *dpb.TcpBackendState) *vnfv1.TcpBackendState {
+	reason := s.GetReason()
+	if s.GetHealth() == dpb.TcpHealth_TCP_HEALTH_UP {
+		reason = "" // of the last check that failed
+	}
 	return &vnfv1.TcpBackendState{
-		Health: vnfv1.TcpHealth(s.GetHealth()), Reason: s.GetReason(), LastChange: unixNano(s.GetLastChange()),
+		Health: vnfv1.TcpHealth(s.GetHealth()), Reason: reason, LastChange: unixNano(s.GetLastChange()),
 		EffectiveWeight: s.GetEffectiveWeight(), Draining: s.GetDraining(), Active: s.GetActive(), Connections: s.GetConnections(),
 		ConnectFailed: s.GetConnectFailed(), BytesIn: s.GetBytesIn(), BytesOut: s.GetBytesOut(), Checks: s.GetChecks(),
 		ChecksFailed: s.GetChecksFailed(), CheckTime: nanos(s.GetCheckTime()),

@@ -2,6 +2,7 @@ package grpcserver
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -104,7 +105,8 @@ func tcpOptionsIn(c *checks, field string, m *vnfv1.TcpOptions) config.TCPOption
 func tcpCountersOut(list []*dpb.TcpCounter) []*vnfv1.TcpCounter {
 	var out []*vnfv1.TcpCounter
 	for _, n := range list {
-		out = append(out, &vnfv1.TcpCounter{Name: n.GetName(), Value: n.GetValue(), Description: n.GetDescription(), Gauge: n.GetGauge()})
+		name := strings.ReplaceAll(n.GetName(), "_", "-")
+		out = append(out, &vnfv1.TcpCounter{Name: name, Value: n.GetValue(), Description: n.GetDescription(), Gauge: n.GetGauge()})
 	}
 	return out
 }

@@ -282,7 +282,7 @@ func TestTCPVips(t *testing.T) {
 	}
 	web := list.GetVips()[1].GetState()
 	if !web.GetPresent() || !web.GetHealthy() || !web.GetAnnounced() || web.GetInterface() != "eth1" || web.GetDad() != vnfv1.DadState_DAD_STATE_PREFERRED ||
-		!slices.Equal(web.GetListeners(), []string{"chargen", "web"}) {
+		!slices.Equal(web.GetListeners(), []string{"web"}) {
 		t.Error(web)
 	}
 	if v := list.GetVips()[2].GetState(); v.GetPresent() || v.GetHealthy() || v.GetAnnounced() || v.GetInterface() != "lo0" {

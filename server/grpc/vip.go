@@ -52,11 +52,9 @@ func (t *terminationService) vips(ctx context.Context) ([]*vnfv1.TcpVip, error) 
 		st := &vnfv1.TcpVipState{Interface: cfg.VIPInterface(v)}
 		dad, present := there[place{st.Interface, v.Address}]
 		st.Present, st.Dad = present, vnfv1.DadState(dad)
-		for j := range cfg.TCP.Listeners {
-			if l := &cfg.TCP.Listeners[j]; l.On() && l.Covers(v.Instance(), v.Address) {
-				st.Listeners = append(st.Listeners, l.Name)
-				st.Healthy = st.Healthy || healthy[l.Name]
-			}
+		for _, l := range cfg.VIPListeners(v) {
+			st.Listeners = append(st.Listeners, l.Name)
+			st.Healthy = st.Healthy || healthy[l.Name]
 		}
 		if t.s.opt.VIPs != nil && v.Announce {
 			st.Announced = t.s.opt.VIPs.AnnouncedVIPs(v.Instance())[netip.PrefixFrom(v.Address, v.Address.BitLen())]

@@ -3126,7 +3126,7 @@ type TcpVipConfig struct {
 	NetworkInstance string `protobuf:"bytes,3,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
 	// Interface that answers for it by ARP or ND, or a loopback. Empty: the one whose network it is in.
 	Interface string `protobuf:"bytes,4,opt,name=interface,proto3" json:"interface,omitempty"`
-	// Announced in BGP, as /32 or /128, while at least one listener on it is healthy.
+	// Announced in BGP, as /32 or /128, while at least one of its listeners is healthy.
 	Announce      bool `protobuf:"varint,5,opt,name=announce,proto3" json:"announce,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3204,11 +3204,11 @@ type TcpVipState struct {
 	// The data plane has it.
 	Present bool     `protobuf:"varint,2,opt,name=present,proto3" json:"present,omitempty"`
 	Dad     DadState `protobuf:"varint,3,opt,name=dad,proto3,enum=millrace.vnf.v1.DadState" json:"dad,omitempty"`
-	// At least one listener on it is healthy.
+	// At least one of `listeners` is healthy.
 	Healthy bool `protobuf:"varint,4,opt,name=healthy,proto3" json:"healthy,omitempty"`
 	// Announced in BGP now.
 	Announced bool `protobuf:"varint,5,opt,name=announced,proto3" json:"announced,omitempty"`
-	// Names of the listeners on it.
+	// Names of the listeners with that very address; if there are none, of those on all addresses.
 	Listeners     []string `protobuf:"bytes,6,rep,name=listeners,proto3" json:"listeners,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -134,7 +134,7 @@ func weightWord(b *vnfv1.TcpBackend) string {
 }
 
 func checkWord(s *vnfv1.TcpBackendState) string {
-	if s.GetChecks() == 0 {
+	if s.GetCheckTime().AsDuration() == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%.1fms", float64(s.GetCheckTime().AsDuration())/float64(time.Millisecond))

@@ -70,8 +70,8 @@ web   default   192.0.2.80:80  proxy app  unhealthy  0       0         7        
 		{"tcp pool list", `NAME  ALGORITHM  STATUS     UP   ACTIVE  CONNECTIONS  FAILED  RETRIES  IN   OUT  LISTENERS
 app   maglev     unhealthy  0/2  0       0            5       0        0 B  0 B  web
 `},
-		{"tcp vip list", `NAME  ADDRESS     INSTANCE  INTERFACE  STATUS   BGP        LISTENERS
-web   192.0.2.80  default   eth1       healthy  withdrawn  echo web
+		{"tcp vip list", `NAME  ADDRESS     INSTANCE  INTERFACE  STATUS     BGP        LISTENERS
+web   192.0.2.80  default   eth1       unhealthy  withdrawn  web
 `},
 		{"tcp connections", `STATE        RECV-Q  SEND-Q  LOCAL         REMOTE              SERVICE
 ESTABLISHED  0       512     192.0.2.80:7  198.51.100.7:40000  echo
