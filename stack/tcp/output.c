@@ -396,7 +396,7 @@ static unsigned int send_new(struct tcp_conn *c)
 			fin_sent(c);
 		}
 		c->cc.snd_nxt = c->snd_nxt;
-		if (c->ca_state == CA_RECOVERY)
+		if (c->ca_state == CA_RECOVERY || c->ca_state == CA_CWR)
 			x->prr_out++;
 		n++;
 		octets += len;
