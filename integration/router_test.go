@@ -30,8 +30,9 @@ type routerOptions struct {
 	// interfaces are further list items, one a line, instances replaces the network-instances section's content,
 	// tail is the rest of the file.
 	interfaces, instances, tail string
-	// dataplane are further lines of system.dataplane.
+	// dataplane are further lines of system.dataplane, mbufs the number of packet buffers; 0: a few.
 	dataplane string
+	mbufs     int
 	args      string
 	// before the box is started.
 	prepare func(r *router)
@@ -98,9 +99,12 @@ func newRouter(t *testing.T, name string, opt routerOptions) *router {
 	if opt.prepare != nil {
 		opt.prepare(r)
 	}
+	if opt.mbufs == 0 {
+		opt.mbufs = 8192
+	}
 	box, err := l.Box(r.ns, lab.BoxOptions{
 		Config:        opt.config(),
-		Dataplane:     "ipv4-routes: 65536\nipv6-routes: 16384\nmbufs: 8192\nhugepages: false\n" + opt.dataplane,
+		Dataplane:     fmt.Sprintf("ipv4-routes: 65536\nipv6-routes: 16384\nmbufs: %d\nhugepages: false\n", opt.mbufs) + opt.dataplane,
 		DataplaneArgs: opt.args,
 	})
 	if err != nil {
