@@ -357,7 +357,7 @@ static void syn_cookie(struct tcp_listener *l, struct tcp_pkt *p)
 		.ecn = wants_ecn(l, p),
 	};
 
-	l->syn_flood_us = e->now_us | 1;
+	l->syn_flood_us = e->now_us != 0 ? e->now_us : 1;
 	send_cookie(l, p, tcp_cookie_make(&e->key, &p->tuple, p->seq, e->now_ns, &info));
 }
 
