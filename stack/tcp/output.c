@@ -238,11 +238,9 @@ void rtx_schedule(struct tcp_conn *c)
 	if (x->packets_out == 1)
 		pto += TLP_DELACK_US;
 	pto = RTE_MAX(pto, (uint64_t)TLP_MIN_US);
+	/* Not later than the timeout, in whose place it comes then. */
 	rto = c->rto_us;
-	if (pto >= rto)
-		rto_restart(c);
-	else
-		rtx_arm(c, RTX_TLP, pto);
+	rtx_arm(c, RTX_TLP, RTE_MIN(pto, rto));
 }
 
 /* Retransmits what is marked lost, as cwnd allows. */
