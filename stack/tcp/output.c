@@ -71,7 +71,7 @@ void conn_headers(struct tcp_conn *c, struct rte_mbuf *m, uint32_t seq, uint8_t 
 			h.wnd = wnd >> c->rcv_wscale;
 			wnd = (uint32_t)h.wnd << c->rcv_wscale;
 		}
-		if (wnd == 0 && c->rcv_adv != c->rcv_nxt)
+		if (wnd == 0 && c->rcv_adv != c->rcv_acked)
 			e->mib.zero_window_out++;
 		if (seq_lt(c->rcv_adv, c->rcv_nxt + wnd))
 			c->rcv_adv = c->rcv_nxt + wnd;
