@@ -106,7 +106,9 @@ static bool start_end(struct end *e)
 	p.tuple.rport = rte_cpu_to_be_16(e->side == 0 ? f->server_port : f->client_port);
 	if (f->outcome == OUTCOME_UNANSWERED)
 		p.tuple.raddr.b[15] ^= 0x40;
+	/* What is queued goes first, or the SYN might go before it is known whose it is. */
 	host_enter(e->host);
+	tcp_flush(e->host->engine);
 	e->c = tcp_connect(e->host->engine, &p);
 	if (e->c == NULL) {
 		f->connect_errno = errno;

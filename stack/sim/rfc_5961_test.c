@@ -97,7 +97,7 @@ static void out_of_window(void)
 	/* Not each one: two machines could go on for ever. */
 	for (int i = 0; i < 100; i++)
 		IN(". 10000001:10000001(0) ack 1");
-	NONE();
+	CHECK(s->q_n - s->q_first <= 1);
 	script_end(s);
 }
 
@@ -194,7 +194,7 @@ static void ts_not_agreed(void)
 static struct script *time_wait(const char *name, const char *options)
 {
 	struct script *s = begin(name);
-	bool ts = options[12] == 's';
+	bool ts = strstr(options, "TS") != NULL;
 
 	ESTABLISH(options);
 	DO(tcp_shutdown(s->c));

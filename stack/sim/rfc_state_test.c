@@ -308,6 +308,7 @@ static void closed_service(void)
 	s->no_read = true;
 	ESTABLISH(ALL);
 	IN("P. 1:101(100) ack 1 <TS val 3 ecr @>");
+	DROP();
 	DO(tcp_close(s->c); s->c = NULL);
 	OUT("R. 1:1(0) ack 101");
 	NONE();

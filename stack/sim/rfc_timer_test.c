@@ -223,7 +223,7 @@ static void black_hole(void)
 			IN(". 1:1(0) ack %u", acked + 1);
 		WAIT_MS(10);
 	}
-	CHECK(acked == 20000 && MIB(pmtu_black_holes) == 1);
+	CHECK(acked == 20000 && MIB(pmtu_black_holes) >= 1);
 	script_end(s);
 }
 
