@@ -190,6 +190,7 @@ void send_cookie(struct tcp_listener *l, const struct tcp_pkt *p, uint32_t iss)
 {
 	struct tcp_engine *e = l->e;
 	const struct tcp_options *o = &l->p.opt;
+	const uint32_t rcvbuf = RTE_MAX((o->rcvbuf_max != 0 ? o->rcvbuf_max : RCVBUF_MAX) >> 10, 4u) << 10;
 	struct tcp_route r = {0};
 	uint8_t opts[TCP_OPT_MAX];
 	struct tcp_opts_out out = {.wscale = -1};
@@ -201,7 +202,8 @@ void send_cookie(struct tcp_listener *l, const struct tcp_pkt *p, uint32_t iss)
 		.ttl = o->ttl != 0 ? o->ttl : 64,
 		.tos = o->dscp << 2,
 		.flow = flow_label(e, &p->tuple),
-		.wnd = 65535,
+		/* What the connection will begin with: a window is not taken back. */
+		.wnd = RTE_MIN(RTE_MIN(rcvbuf, (uint32_t)RCVBUF_INIT), 65535u),
 	};
 
 	e->env.route(e->env.ctx, &p->tuple, &r);
