@@ -111,15 +111,17 @@ bool tcp_icmp(struct tcp_engine *e, const struct tcp_tuple *t, uint32_t seq, enu
 void pmtu_black_hole(struct tcp_conn *c)
 {
 	const struct tcp_ext *x = c->x;
-	uint32_t mtu;
+	uint32_t size, mtu;
 
-	/* The third timeout in a row of a full segment: perhaps only small ones get through. */
-	if (c->backoff < 2 || x->seg_head == TCP_NIL ||
-	    seg_at(c->e, x->seg_head)->len < c->mss || c->pmtu <= pmtu_min(c))
+	/* The third timeout in a row of a large segment: perhaps only small ones get through. */
+	if (c->backoff < 2 || x->seg_head == TCP_NIL)
 		return;
-	mtu = c->pmtu > 1280 ? 1280 : PMTU_MIN4;
+	size = seg_at(c->e, x->seg_head)->len + (c->tuple.family == 4 ? 40 : 60);
+	mtu = RTE_MAX(size > 1280 ? 1280u : (uint32_t)PMTU_MIN4, pmtu_min(c));
+	if (size <= mtu || mtu >= c->pmtu)
+		return;
 	c->e->mib.pmtu_black_holes++;
-	lower(c, RTE_MAX(mtu, pmtu_min(c)));
+	lower(c, mtu);
 }
 
 unsigned int pmtu_probe(struct tcp_conn *c)
