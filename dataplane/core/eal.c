@@ -51,7 +51,8 @@ static unsigned int memory_needed(const struct options *o)
 
 	n += o->fib.ip4_routes * 2ull * 128 + o->fib.ip4_tbl8 * 1024ull;
 	n += o->fib.ip6_routes * 2ull * 192 + o->fib.ip6_tbl8 * 1024ull;
-	n += o->mbufs * (o->mbuf_size + 256ull);
+	/* TCP has half as many of its own. */
+	n += (o->mbufs + o->mbufs / 2) * (o->mbuf_size + 256ull);
 	n += o->next_hops * (64ull + 16ull * o->workers) + o->groups * 16ull;
 	return (unsigned int)(n >> 20) + 512;
 }

@@ -50,8 +50,11 @@ struct mb_meta {
 	uint8_t arg1;
 	/* ICMP: MTU to report or pointer. Trace: sequence number of the record. */
 	uint16_t arg2;
+	/* MB_TRACE_ORIGIN: made by the TCP engine in this walk, a trace may begin with it. */
 	uint16_t trace;
 };
+
+#define MB_TRACE_ORIGIN UINT16_MAX
 
 _Static_assert(sizeof(struct mb_meta) == 16, "metadata is 16 bytes");
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings of the whole data plane. */
+#include <inttypes.h>
+
 #include "../core/worker.h"
 #include "../exception/exception.h"
 #include "../neigh/neigh.h"
@@ -18,6 +20,8 @@ static uint32_t or_default(uint32_t v, uint32_t preset)
 /* Of the TCP engines; they take force when these are made. */
 static int tcp_settings(const PB(Settings) *m, struct term_settings *t, struct dp_error *err)
 {
+	const uint64_t most_memory =
+		(uint64_t)dp_pool->size / 4 * 3 * rte_pktmbuf_data_room_size(dp_pool);
 	const uint32_t most = 1u << 24;
 
 	if ((m->tcp_max_connections != 0 &&
@@ -36,6 +40,12 @@ static int tcp_settings(const PB(Settings) *m, struct term_settings *t, struct d
 		    0 ||
 	    valid_range(m->tcp_reset_rate, 0, RATE_MAX, "tcp_reset_rate", err) < 0)
 		return -1;
+	/* Some are always left for what is forwarded. */
+	if (m->tcp_memory_limit > most_memory)
+		return dp_fail(err, DP_INVALID, "tcp_memory_limit",
+			       "must be %" PRIu64 " at most, three quarters of the packet buffers; "
+			       "--mbufs makes more",
+			       most_memory);
 	t->max_connections = or_default(m->tcp_max_connections, 262144);
 	t->max_time_wait = or_default(m->tcp_max_time_wait, t->max_connections);
 	t->memory_limit = m->tcp_memory_limit;

@@ -173,6 +173,7 @@ static void env_tx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 			.iface = IFACE_NONE,
 			.vrf = tcp_tx_vrf(m),
 			.flags = MB_HOST,
+			.trace = MB_TRACE_ORIGIN,
 		};
 		/* Until it is in the graph, the family lies where the next hop will. */
 		mb_meta(m)->nh = tcp_tx_family(m);

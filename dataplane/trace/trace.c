@@ -176,12 +176,36 @@ static void begin(struct trace_session *t, struct worker *w, struct rte_mbuf *m)
 	active[n_active++].e = e;
 }
 
+/* A segment the box sends, at its first node. It has no Ethernet header yet: the filter, and
+ * whoever reads the record, get one without addresses. */
+static void begin_own(struct trace_session *t, struct worker *w, struct rte_mbuf *m)
+{
+	struct rte_ether_hdr *eth, saved;
+
+	mb_meta(m)->trace = 0;
+	eth = (struct rte_ether_hdr *)rte_pktmbuf_prepend(m, sizeof(*eth));
+	if (eth == NULL)
+		return;
+	saved = *eth;
+	memset(eth, 0, sizeof(*eth));
+	eth->ether_type = *(const uint8_t *)(eth + 1) >> 4 == 6 ? RTE_BE16(RTE_ETHER_TYPE_IPV6)
+								: RTE_BE16(RTE_ETHER_TYPE_IPV4);
+	begin(t, w, m);
+	*eth = saved;
+	rte_pktmbuf_adj(m, sizeof(*eth));
+}
+
 void trace_vector(struct trace_session *t, struct worker *w, struct rte_node *node, void **objs,
 		  uint16_t n)
 {
 	if (name_is(node, "eth-input") && __atomic_load_n(&t->taken, __ATOMIC_RELAXED) < t->count)
 		for (uint16_t i = 0; i < n; i++)
 			begin(t, w, objs[i]);
+	else if (name_ends(node, "-output") &&
+		 __atomic_load_n(&t->taken, __ATOMIC_RELAXED) < t->count)
+		for (uint16_t i = 0; i < n; i++)
+			if (mb_meta(objs[i])->trace == MB_TRACE_ORIGIN)
+				begin_own(t, w, objs[i]);
 	if (n_active == 0)
 		return;
 	for (uint16_t i = 0; i < n; i++) {
