@@ -119,7 +119,9 @@ func listenerMessage(l *config.TCPListener) *pb.TcpListener {
 		m.Proxy = &pb.TcpProxy{
 			Pool: p.Pool, BackupPool: p.BackupPool, ProxyProtocolIn: pb.TcpProxyProtocol(number(p.ProxyProtocolIn)),
 			ProxyProtocolOut: pb.TcpProxyProtocol(number(p.ProxyProtocolOut)), ConnectTimeout: p.ConnectTimeout.Milliseconds(),
-			Retries: p.Retries,
+			Retries: p.Retries, ProxyProtocolTrusted: tcpPrefixes(p.ProxyProtocolTrusted),
+			HalfCloseTimeout: p.HalfCloseTimeout.Milliseconds(), NoBackend: pb.TcpNoBackend(number(p.NoBackend)),
+			WaitTimeout: p.WaitTimeout.Milliseconds(),
 		}
 	}
 	return m

@@ -43,6 +43,9 @@ var (
 	descVIPAnnounce = desc("tcp_vip_announced", "Whether the virtual address is announced in BGP.", "vip")
 )
 
+// dashed is a name as operators see it.
+func dashed(name string) string { return strings.ReplaceAll(name, "_", "-") }
+
 // tcp tells what the TCP stack does. A data plane without one has nothing to tell.
 func (m *collector) tcp(ctx context.Context, ch chan<- prometheus.Metric) error {
 	m.vips(ch)
@@ -94,7 +97,7 @@ func (m *collector) tcpListeners(ctx context.Context, ch chan<- prometheus.Metri
 		counter(ch, descTCPOctets, l.GetBytesOut(), name, "out")
 		for _, s := range l.GetService() {
 			if !s.GetGauge() {
-				counter(ch, descTCPService, s.GetValue(), name, strings.ReplaceAll(s.GetName(), "_", "-"))
+				counter(ch, descTCPService, s.GetValue(), name, dashed(s.GetName()))
 			}
 		}
 	}
@@ -154,10 +157,10 @@ func (m *collector) tcpEngines(ctx context.Context, ch chan<- prometheus.Metric)
 		if err != nil {
 			return err
 		}
-		if c.GetGauge() {
-			gauge(ch, descTCPMIBGauge, c.GetValue(), c.GetName())
+		if name := dashed(c.GetName()); c.GetGauge() {
+			gauge(ch, descTCPMIBGauge, c.GetValue(), name)
 		} else {
-			counter(ch, descTCPMIB, c.GetValue(), c.GetName())
+			counter(ch, descTCPMIB, c.GetValue(), name)
 		}
 	}
 	for w, err := range m.c.dp.TCPWorkers(ctx) {

@@ -259,6 +259,21 @@ func reason(err error) string {
 	return err.Error()
 }
 
+// below is the field of a listener or pool that a refusal is about, as a path below the object's own. The names of their fields are
+// the same in the seam and in the configuration.
+func below(err error) string {
+	var e *client.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	for _, object := range []string{".tcp_listener.", ".tcp_pool."} {
+		if _, field, ok := strings.Cut(e.Field, object); ok {
+			return "." + strings.ReplaceAll(field, "_", "-")
+		}
+	}
+	return ""
+}
+
 // faults turns refusals into errors by path, leaving out those that only follow from the refusal of an interface.
 func faults(failed []failure) config.Errors {
 	bad := map[string]bool{}
@@ -272,7 +287,7 @@ func faults(failed []failure) config.Errors {
 			if f.delete {
 				what = "cannot be deleted: "
 			}
-			errs = append(errs, config.Error{Path: f.path, Reason: what + reason(f.err)})
+			errs = append(errs, config.Error{Path: f.path + below(f.err), Reason: what + reason(f.err)})
 		}
 	}
 	return errs
@@ -298,7 +313,7 @@ func (c *Controller) showFailures(failed []failure) {
 		}
 		id := applyAlarm + f.key
 		ids[id] = true
-		c.alarms.raise(id, grpcserver.Major, resource, f.path+": "+reason(f.err))
+		c.alarms.raise(id, grpcserver.Major, resource, f.path+below(f.err)+": "+reason(f.err))
 	}
 	c.alarms.keep(applyAlarm, ids)
 }

@@ -96,6 +96,8 @@ func TestTCPMessages(t *testing.T) {
 			Proxy: &pb.TcpProxy{
 				Pool: "app", BackupPool: "spare", ProxyProtocolIn: pb.TcpProxyProtocol_TCP_PROXY_PROTOCOL_ANY,
 				ProxyProtocolOut: pb.TcpProxyProtocol_TCP_PROXY_PROTOCOL_V2, ConnectTimeout: 500, Retries: 2,
+				ProxyProtocolTrusted: []*pb.TcpPrefix{{Prefix: a("198.51.100.0"), PrefixLen: 28}}, HalfCloseTimeout: 60000,
+				NoBackend: pb.TcpNoBackend_TCP_NO_BACKEND_WAIT, WaitTimeout: 3000,
 			},
 			Options: &pb.TcpOptions{}, Backlog: 4096, MaxConnections: 50000, Rate: 1000, Burst: 2000, MaxPerSource: 100,
 			Allow: []*pb.TcpPrefix{{Prefix: a("198.51.100.0"), PrefixLen: 24}, {Prefix: a("2001:db8::"), PrefixLen: 32}},
@@ -290,6 +292,25 @@ func TestHealthAndAnnouncement(t *testing.T) {
 	b.s.SetRefuse(nil)
 	if !slices.Equal(drains, []uint32{5000, 1500}) {
 		t.Errorf("drained for %v ms", drains)
+	}
+}
+
+// A refusal of the data plane names the field.
+func TestTCPRefused(t *testing.T) {
+	b := start(t, termination1, nil)
+	b.eventually("the listener", func() bool { return b.has("tcp-listener web") })
+	b.s.SetRefuse(func(op *pb.Op) *pb.Error {
+		if op.GetTcpListener().GetName() == "file" {
+			return &pb.Error{Code: pb.Code_CODE_INVALID, Field: "batch.ops[0].tcp_listener.http.response.body_file", Message: "cannot be read"}
+		}
+		return nil
+	})
+	err := b.apply(termination1 + "    - {name: file, port: 80, service: http, http: {response: {body-file: /none}}}\n")
+	if err == nil || err.Error() != "tcp.listeners[file].http.response.body-file: cannot be read" {
+		t.Error(err)
+	}
+	if len(b.c.Config().TCP.Listeners) != 2 {
+		t.Error("the refused configuration is in force")
 	}
 }
 

@@ -243,12 +243,16 @@ func connectionInfo(t *vnfv1.TcpConnection) string {
 	if t.GetRetrans() != 0 || t.GetTotalRetrans() != 0 {
 		add("retrans:%d/%d", t.GetRetrans(), t.GetTotalRetrans())
 	}
+	reordering := t.GetReordering()
+	if reordering == 3 {
+		reordering = 0 // as it begins
+	}
 	for _, n := range []struct {
 		name string
 		n    uint32
 	}{
 		{"lost", t.GetLost()}, {"sacked", t.GetSacked()}, {"dsack_dups", t.GetDsackDups()}, {"rtos", t.GetRtoCount()},
-		{"reordering", t.GetReordering()}, {"snd_wnd", t.GetSndWnd()}, {"rcv_wnd", t.GetRcvWnd()}, {"rcvbuf", t.GetRcvbuf()},
+		{"reordering", reordering}, {"snd_wnd", t.GetSndWnd()}, {"rcv_wnd", t.GetRcvWnd()}, {"rcvbuf", t.GetRcvbuf()},
 		{"sndbuf", t.GetSndbuf()},
 	} {
 		if n.n != 0 {

@@ -127,6 +127,9 @@ func describeListener(w io.Writer, l *vnfv1.TcpListener) {
 	field(w, "Service", serviceWord(c))
 	if p := c.GetProxy(); p != nil {
 		field(w, "PROXY protocol", fmt.Sprintf("in %s, out %s", short(p.GetProxyProtocolIn()), short(p.GetProxyProtocolOut())))
+		field(w, "Trusted", strings.Join(p.GetProxyProtocolTrusted(), " "))
+		field(w, "Without backend", short(p.GetNoBackend())+suffix(" ", span(p.GetWaitTimeout())))
+		field(w, "Half-close timeout", span(p.GetHalfCloseTimeout()))
 		field(w, "Backend connection", fmt.Sprintf("timeout %s, %d retries", orWord(span(p.GetConnectTimeout()), "5s"), p.GetRetries()))
 	}
 	if h := c.GetHttp(); h != nil {
@@ -240,6 +243,11 @@ func (l *listenerFlags) register(a *app, c *cobra.Command) {
 	word(p, "proxy-protocol-out", "proxy_protocol_out", &l.proxy.ProxyProtocolOut, "proxy: header sent to backends")
 	p.span("connect-timeout", "connect_timeout", &l.proxy.ConnectTimeout, "proxy: for the connection to a backend; none: 5s")
 	p.number("retries", "retries", &l.proxy.Retries, "proxy: other backends that are tried, up to 15")
+	p.list("proxy-protocol-trusted", "proxy_protocol_trusted", &l.proxy.ProxyProtocolTrusted,
+		"proxy: `prefixes` of clients that may begin with a header; none: all may")
+	p.span("half-close-timeout", "half_close_timeout", &l.proxy.HalfCloseTimeout, "proxy: without data once one side closed; none: no limit")
+	word(p, "no-backend", "no_backend", &l.proxy.NoBackend, "proxy: what becomes of clients that no backend can take")
+	p.span("wait-timeout", "wait_timeout", &l.proxy.WaitTimeout, "proxy: how long --no-backend wait holds them; none: 5s")
 	for _, name := range []string{"pool", "backup-pool"} {
 		noError(c.RegisterFlagCompletionFunc(name, a.complete(-1, a.poolNames)))
 	}
