@@ -42,6 +42,10 @@ case "$*" in
 *"tso off"*) echo "tso 0" >>"$MILLRACE_PACKETDRILL_WORLD" ;;
 esac
 EOF
+	cat >"$1/nstat" <<'EOF'
+#!/bin/sh
+cat "$MILLRACE_PACKETDRILL_WORLD.nstat" 2>/dev/null || :
+EOF
 	chmod +x "$1"/*
 }
 
@@ -62,7 +66,7 @@ one() {
 	*)
 		args=(--ip_version="${version/mapped/mapped-ipv6}" --local_ip=192.168.0.1
 			--gateway_ip=192.168.0.1 --netmask_ip=255.255.0.0 --remote_ip=192.0.2.1
-			-D TFO_COOKIE=3021b9d889017eeb -D CODE=host_unreachable
+			-D TFO_COOKIE=3021b9d889017eeb -D CODE=host_prohibited
 			-D CMSG_LEVEL_IP=SOL_IP -D CMSG_TYPE_RECVERR=IP_RECVERR)
 		;;
 	esac

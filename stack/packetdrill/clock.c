@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "shim.h"
 
@@ -17,6 +18,8 @@
 #define IDLE_MS 600
 /* Real time for the other thread to run; only a tool that dies exceeds it. */
 #define HANDOFF_MS 2000
+/* … and for it to tell the tool what a call returned. */
+#define HANDOVER_US 5000
 
 /* This thread is in a blocking call that had to wait, or comes from one. */
 static __thread bool in_call, left_call;
@@ -52,8 +55,11 @@ static void uncork_due(struct shim *s)
 	for (unsigned int i = 0; i < SHIM_FDS; i++) {
 		struct sock *k = s->socks[i];
 
-		if (k && k->uncork_ns && k->uncork_ns <= s->now_ns)
-			sock_uncork(k);
+		if (!k || !k->uncork_ns || k->uncork_ns > s->now_ns)
+			continue;
+		if (k->conn)
+			tcp_set_more(k->conn, false);
+		sock_uncork(k);
 	}
 }
 
@@ -126,6 +132,7 @@ void clock_enter(struct shim *s)
 void clock_leave(struct shim *s)
 {
 	clock_settle(s);
+	world_tell(s);
 	if (in_call) {
 		in_call = false;
 		left_call = true;
@@ -163,9 +170,16 @@ int shim_usleep(void *user, useconds_t usecs)
 {
 	struct shim *s = user;
 
+	bool yield;
+
 	clock_enter(s);
 	clock_advance(s, s->now_ns + (uint64_t)usecs * 1000);
+	yield = s->returned;
+	s->returned = false;
 	clock_leave(s);
+	/* The tool has let go of its lock while it is here, and no longer. */
+	if (yield)
+		usleep(HANDOVER_US);
 	return 0;
 }
 
@@ -180,6 +194,7 @@ int shim_gettimeofday(void *user, struct timeval *tv, struct timezone *tz)
 		/* The call's end is on record. */
 		left_call = false;
 		s->owed = false;
+		s->returned = true;
 		pthread_cond_broadcast(&s->cond);
 	} else {
 		s->calls++;

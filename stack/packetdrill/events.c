@@ -22,6 +22,7 @@ static bool on_accept(struct tcp_conn *c, void *listener_ctx)
 	k->connected = true;
 	k->opt = l->opt;
 	k->tuple = *tcp_tuple(c);
+	k->syn_data = tcp_readable(c) != 0;
 	tcp_set_user(c, k);
 	for (at = &l->queue; *at; at = &(*at)->queue_next) {
 	}

@@ -29,7 +29,7 @@ static uint8_t options(const struct tcp_info *i)
 	return (uint8_t)((i->timestamps ? LINUX_OPT_TIMESTAMPS : 0) |
 			 (i->sack ? LINUX_OPT_SACK : 0) |
 			 (i->snd_wscale || i->rcv_wscale ? LINUX_OPT_WSCALE : 0) |
-			 (i->ecn ? LINUX_OPT_ECN : 0) | (i->fast_open ? LINUX_OPT_SYN_DATA : 0));
+			 (i->ecn ? LINUX_OPT_ECN : 0));
 }
 
 static void convert(const struct tcp_info *i, struct linux_tcp_info *o)
@@ -91,6 +91,8 @@ int sock_tcp_info(const struct sock *k, void *val, socklen_t *len)
 		if (!k->conn)
 			i.state = TCP_CLOSED;
 		convert(&i, &o);
+		if (i.fast_open && k->syn_data)
+			o.options |= LINUX_OPT_SYN_DATA;
 	} else {
 		memset(&o, 0, sizeof(o));
 		o.state = k->role == ROLE_LISTENER ? LINUX_LISTEN : LINUX_CLOSE;

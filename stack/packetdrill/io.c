@@ -227,6 +227,40 @@ static const uint8_t *piece(const struct iovec *iov, size_t n, size_t from, size
 	return NULL;
 }
 
+/* A send buffer of a given size is there at once, while the engine's grows with cwnd: but it takes
+ * a chain of any length. */
+static int write_whole(struct sock *k, const uint8_t *p, uint32_t len)
+{
+	struct rte_mbuf *head = NULL, *m;
+	uint32_t at = 0;
+
+	while (at < len) {
+		uint32_t part = len - at;
+
+		m = rte_pktmbuf_alloc(k->s->pool);
+		if (!m) {
+			rte_pktmbuf_free(head);
+			return -ENOBUFS;
+		}
+		if (part > rte_pktmbuf_tailroom(m))
+			part = rte_pktmbuf_tailroom(m);
+		memcpy(rte_pktmbuf_append(m, (uint16_t)part), p + at, part);
+		at += part;
+		if (!head)
+			head = m;
+		else if (rte_pktmbuf_chain(head, m)) {
+			rte_pktmbuf_free(m);
+			rte_pktmbuf_free(head);
+			return -ENOBUFS;
+		}
+	}
+	if (tcp_write(k->conn, head)) {
+		rte_pktmbuf_free(head);
+		return 0;
+	}
+	return (int)len;
+}
+
 static ssize_t do_send(struct sock *k, const struct iovec *iov, size_t n, int flags)
 {
 	size_t want = 0, done = 0;
@@ -262,7 +296,9 @@ static ssize_t do_send(struct sock *k, const struct iovec *iov, size_t n, int fl
 		p = piece(iov, n, done, &len);
 		if (!p)
 			break;
-		if (room)
+		if (room && k->opt.sndbuf && len > room && len <= k->opt.sndbuf)
+			took = write_whole(k, p, (uint32_t)len);
+		else if (room)
 			took = tcp_write_copy(k->conn, p, (uint32_t)(len < room ? len : room));
 		if (took > 0) {
 			done += (size_t)took;
@@ -278,6 +314,8 @@ static ssize_t do_send(struct sock *k, const struct iovec *iov, size_t n, int fl
 		errno = EAGAIN;
 		return -1;
 	}
+	if (k->conn && flags & MSG_MORE)
+		tcp_set_more(k->conn, true);
 	if (k->conn && !(flags & MSG_MORE) && k->more) {
 		k->more = false;
 		tcp_cork(k->conn, k->opt.cork);

@@ -214,6 +214,9 @@ int shim_netdev_send(void *user, const void *buf, size_t n)
 			return -1;
 		}
 		m->l3_len = l3;
+		for (unsigned int i = 0; i < SHIM_FDS; i++)
+			if (s->socks[i])
+				sock_release_more(s->socks[i]);
 		if (tcp_input(s->engine, &m, &vrf, &verdict, 1, s->now_ns))
 			tcp_refuse(s->engine, m, vrf);
 	}

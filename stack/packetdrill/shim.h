@@ -27,6 +27,7 @@ struct world {
 	uint32_t rmem[3], wmem[3];
 	uint32_t notsent_lowat;
 	uint32_t synack_retries;
+	uint8_t min_burst;
 	int mtu_probing;
 	uint8_t fastopen_key[16];
 	bool fastopen_key_set;
@@ -87,6 +88,8 @@ struct sock {
 	uint32_t queued, backlog;
 
 	bool connecting, connected;
+	/* Data came with the SYN. */
+	bool syn_data;
 	bool shut_rd, shut_wr, eof;
 	/* To be reported once, and what ended the connection. */
 	int so_error;
@@ -122,6 +125,8 @@ struct shim {
 	unsigned int waiting;
 	/* Something happened that the blocked call has not looked at. */
 	bool owed;
+	/* A blocked call has returned: its thread needs the processor before the next step. */
+	bool returned;
 	/* Counts calls, and events of sockets. */
 	uint64_t calls, events;
 	uint64_t sleeper_deadline_ns;
@@ -130,6 +135,7 @@ struct shim {
 	struct tcp_engine *engine;
 	struct world world;
 	off_t world_size;
+	uint64_t told;
 	struct tcp_addr local4, local6;
 	uint32_t flag_mtu;
 	uint64_t rng;
@@ -161,6 +167,8 @@ int shim_gettimeofday(void *user, struct timeval *tv, struct timezone *tz);
 /* The sysctls; what commands noted, if that is new. */
 void world_read(struct shim *s);
 void world_check(struct shim *s);
+/* Counters that scripts ask nstat for. */
+void world_tell(struct shim *s);
 
 /* net.c */
 void net_tx(void *ctx, struct rte_mbuf **pkts, uint16_t n);
@@ -214,6 +222,8 @@ void sock_options(const struct sock *k, struct tcp_options *o);
 void sock_apply(struct sock *k);
 /* Sends what a cork holds back, and corks again if that lasts. */
 void sock_uncork(struct sock *k);
+/* MSG_MORE holds octets back until the next acknowledgement at most. */
+void sock_release_more(struct sock *k);
 /* A cork that holds octets back is let go in due time. */
 void sock_arm_uncork(struct sock *k);
 /* Octets that may be written now. */

@@ -180,6 +180,8 @@ int shim_bind(void *user, int fd, const struct sockaddr *sa, socklen_t len)
 
 static void listener_params(struct sock *k, struct tcp_listener_params *p)
 {
+	const uint8_t *key = NULL;
+
 	memset(p, 0, sizeof(*p));
 	p->id = (uint32_t)k->fd;
 	p->port = k->lport;
@@ -191,9 +193,14 @@ static void listener_params(struct sock *k, struct tcp_listener_params *p)
 	p->ctx = k;
 	sock_options(k, &p->opt);
 	if (k->opt.fastopen_key_set)
-		tcp_set_fast_open_key(k->s->engine, k->opt.fastopen_key);
+		key = k->opt.fastopen_key;
 	else if (k->s->world.fastopen_key_set)
-		tcp_set_fast_open_key(k->s->engine, k->s->world.fastopen_key);
+		key = k->s->world.fastopen_key;
+	if (key) {
+		/* Twice: Linux keeps none of the keys before. */
+		tcp_set_fast_open_key(k->s->engine, key);
+		tcp_set_fast_open_key(k->s->engine, key);
+	}
 }
 
 void sock_relisten(struct sock *k)

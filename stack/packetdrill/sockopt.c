@@ -53,6 +53,8 @@ void sock_options(const struct sock *k, struct tcp_options *o)
 	o->no_ecn = w->ecn == 0;
 	o->no_nagle = k->opt.nodelay;
 	o->fast_open = fast_open(k);
+	o->fast_open_no_cookie = (w->fastopen & 0x200) != 0;
+	o->min_burst = w->min_burst;
 	o->no_mtu_probing = w->mtu_probing == 0;
 	o->dscp = k->opt.tos >> 2;
 	o->mss = (uint16_t)(k->opt.mss ? k->opt.mss : w->advmss);
@@ -83,12 +85,21 @@ void sock_apply(struct sock *k)
 void sock_uncork(struct sock *k)
 {
 	k->uncork_ns = 0;
+	k->more = false;
 	if (!k->conn)
 		return;
 	tcp_cork(k->conn, false);
 	tcp_flush(k->s->engine);
-	/* MSG_MORE covered what has now gone. */
+	if (k->conn)
+		tcp_cork(k->conn, k->opt.cork);
+}
+
+void sock_release_more(struct sock *k)
+{
+	if (!k->more)
+		return;
 	k->more = false;
+	k->uncork_ns = 0;
 	if (k->conn)
 		tcp_cork(k->conn, k->opt.cork);
 }
@@ -97,12 +108,17 @@ void sock_arm_uncork(struct sock *k)
 {
 	struct tcp_info i;
 
-	if (!k->conn || !(k->more || k->opt.cork) || k->uncork_ns)
+	if (!k->conn || !(k->more || k->opt.cork)) {
+		k->uncork_ns = 0;
 		return;
+	}
 	/* Linux's persist timer ends a cork after a retransmission timeout without anything in
 	 * flight. */
 	tcp_info(k->conn, &i);
-	k->uncork_ns = k->s->now_ns + (uint64_t)i.rto_us * 1000;
+	if (i.unacked)
+		k->uncork_ns = 0;
+	else if (!k->uncork_ns)
+		k->uncork_ns = k->s->now_ns + (uint64_t)i.rto_us * 1000;
 }
 
 uint32_t sock_room(const struct sock *k)
@@ -220,6 +236,8 @@ int shim_setsockopt(void *user, int fd, int level, int name, const void *val, so
 		return fail(s, EBADF);
 	if (len >= sizeof(v))
 		memcpy(&v, val, sizeof(v));
+	else if (len >= 1 && (level == IPPROTO_IP || level == IPPROTO_IPV6))
+		v = *(const uint8_t *)val;
 	else if (level != IPPROTO_TCP ||
 		 (name != LINUX_TCP_CONGESTION && name != LINUX_TCP_FASTOPEN_KEY))
 		return fail(s, EINVAL);

@@ -70,6 +70,7 @@ void world_read(struct shim *s)
 	sysctl_three("tcp_wmem", w->wmem);
 	w->notsent_lowat = (uint32_t)sysctl_long("tcp_notsent_lowat", UINT32_MAX);
 	w->synack_retries = (uint32_t)sysctl_long("tcp_synack_retries", 5);
+	w->min_burst = (uint8_t)sysctl_long("tcp_min_tso_segs", 2);
 	w->mtu_probing = (int)sysctl_long("tcp_mtu_probing", 0);
 	w->fastopen_key_set = sysctl_text("tcp_fastopen_key", buf, sizeof(buf)) &&
 			      parse_key(buf, w->fastopen_key);
@@ -104,4 +105,22 @@ void world_check(struct shim *s)
 	while (fscanf(f, "%31s %u", key, &val) == 2)
 		note(&s->world, key, val);
 	fclose(f);
+}
+
+void world_tell(struct shim *s)
+{
+	const char *path = getenv("MILLRACE_PACKETDRILL_WORLD");
+	uint64_t ignored = tcp_mib(s->engine)->icmp_ignored;
+	char name[512];
+	FILE *f;
+
+	if (!path || ignored == s->told)
+		return;
+	snprintf(name, sizeof(name), "%s.nstat", path);
+	f = fopen(name, "we");
+	if (!f)
+		return;
+	fprintf(f, "TcpExtOutOfWindowIcmps %lu\n", ignored);
+	fclose(f);
+	s->told = ignored;
 }

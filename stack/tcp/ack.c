@@ -58,9 +58,8 @@ static void clean(struct tcp_conn *c, uint32_t ack, struct ack_state *a)
 				if (a->rtt_first_us == 0)
 					a->rtt_first_us = rtt | (rtt == 0);
 				a->rtt_last_us = rtt | (rtt == 0);
-				if (unlikely(seq_lt(s->end, x->highest_sacked)) &&
-				    x->sacked_out != 0)
-					a->reordered = true;
+				if (unlikely(seq_lt(s->seq, a->prior_fack)))
+					note_reordered(a, s->seq);
 			}
 			seg_delivered(c, s, a);
 		}
@@ -73,6 +72,8 @@ static void clean(struct tcp_conn *c, uint32_t ack, struct ack_state *a)
 		 * before but for one. */
 		const uint32_t less = a->newly_acked > 1 ? a->newly_acked - 1 : 0;
 
+		/* The duplicates were counted as delivered when they came. */
+		a->rate.delivered -= RTE_MIN(RTE_MIN(x->sacked_out, less), a->rate.delivered);
 		x->sacked_out -= RTE_MIN(x->sacked_out, less);
 		if (x->sacked_out > x->packets_out)
 			x->sacked_out = x->packets_out;
@@ -163,6 +164,7 @@ bool ack_input(struct tcp_conn *c, struct tcp_pkt *p)
 	}
 	memset(&a, 0, sizeof(a));
 	a.prior_una = c->snd_una;
+	a.prior_fack = x->sacked_out != 0 && c->flags & F_SACK ? x->highest_sacked : c->snd_una;
 	a.una_moved = seq_lt(c->snd_una, ack);
 	a.has_ts = c->flags & F_TS && p->o.flags & TCP_OPT_HAS_TS;
 	a.tsecr = p->o.tsecr;

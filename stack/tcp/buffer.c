@@ -229,6 +229,11 @@ void tcp_want_write(struct tcp_conn *c, uint32_t room)
 	}
 }
 
+void tcp_set_more(struct tcp_conn *c, bool more)
+{
+	c->flags2 = more ? c->flags2 | F2_MSG_MORE : c->flags2 & ~F2_MSG_MORE;
+}
+
 void tcp_cork(struct tcp_conn *c, bool on)
 {
 	if (on) {
@@ -245,6 +250,7 @@ static int may_write(struct tcp_conn *c)
 	    !(c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT ||
 	      c->state == TCP_SYN_RECEIVED || c->state == TCP_SYN_SENT))
 		return -EPIPE;
+	c->flags2 &= ~F2_MSG_MORE;
 	if (tcp_writable(c) == 0) {
 		/* Not for every segment: a quarter of the buffer is worth a call. */
 		c->want_room = RTE_MAX(sndbuf_limit(c) / 4, 1u);

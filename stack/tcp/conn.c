@@ -36,6 +36,7 @@ bool ext_need(struct tcp_conn *c)
 	c->x = tcp_slab_at(&e->exts, i);
 	*c->x = e->idle_ext;
 	c->x->rate.delivered = c->cc.delivered;
+	c->x->usage_seq = c->snd_una;
 	return true;
 }
 
@@ -87,6 +88,7 @@ static void apply_options(struct tcp_conn *c, const struct tcp_options *o)
 	c->keep_intvl_s =
 		o->keepalive_interval_s != 0 ? RTE_MIN(o->keepalive_interval_s, 65535u) : 75;
 	c->keep_count = o->keepalive_count != 0 ? RTE_MIN(o->keepalive_count, 255u) : 9;
+	c->min_burst = o->min_burst != 0 ? o->min_burst : 2;
 	if (o->no_nagle)
 		c->flags |= F_NODELAY;
 	if (o->no_delayed_ack)

@@ -60,7 +60,7 @@ enum rtx_kind { RTX_RTO, RTX_REO, RTX_TLP, RTX_PERSIST };
 #define DELACK_MIN_US 40000u
 #define DELACK_MAX_US 200000u
 /* RFC 8985: floor of the probe timeout. */
-#define TLP_MIN_US     10000u
+#define TLP_MIN_US     2000u
 #define TLP_DELACK_US  200000u
 #define QUICKACKS      16
 #define MSS_DEFAULT4   536
@@ -72,7 +72,8 @@ enum rtx_kind { RTX_RTO, RTX_REO, RTX_TLP, RTX_PERSIST };
 /* Octets of payload in a packet that the port cuts: with headers it has to fit the length of IP. */
 #define TSO_MAX		 64000
 #define CHALLENGE_OOW_MS 500
-#define RCVBUF_INIT	 (128u << 10)
+/* What the window field of a SYN can say. */
+#define RCVBUF_INIT	 (64u << 10)
 #define SNDBUF_INIT	 (64u << 10)
 #define RCVBUF_MAX	 (6u << 20)
 #define SNDBUF_MAX	 (4u << 20)
@@ -203,6 +204,10 @@ enum conn_flags2 {
 	/* The persist timer fired with some window open: the next segment may be as small as that.
 	 */
 	F2_SMALL = 1 << 25,
+	/* The next transmission ends a burst: PSH, once. */
+	F2_PUSH = 1 << 26,
+	/* What was written last goes without PSH: tcp_set_more(). */
+	F2_MSG_MORE = 1 << 27,
 };
 
 /*
@@ -235,6 +240,8 @@ struct tcp_ext {
 	/* Blocks dealt with already: the next acknowledgement mostly repeats them. */
 	struct tcp_sack sacked[TCP_OPT_SACK_MAX];
 	uint64_t pace_next_ns;
+	/* Segments in flight at most since the time that usage_seq was sent next. */
+	uint32_t max_out, usage_seq;
 	/* End of the last segment sent that was not full (Nagle's algorithm as Minshall changed
 	 * it). */
 	uint32_t snd_sml;
@@ -308,6 +315,7 @@ struct tcp_conn {
 	uint8_t close_reason;
 	uint8_t mtup_fails;
 	uint8_t keep_count;
+	uint8_t min_burst;
 
 	uint32_t last_send_ms, last_recv_ms;
 	/* Since when there is unacknowledged data without progress; 0: there is none. */
@@ -546,6 +554,8 @@ void rtt_sample(struct tcp_conn *c, uint32_t us);
 struct ack_state {
 	struct tcp_rate rate;
 	uint32_t prior_una;
+	/* End of what was SACKed before; the lowest sequence number delivered below it and sent once. */
+	uint32_t prior_fack, reord_seq;
 	/* Segments. */
 	uint32_t newly_acked, newly_sacked, newly_lost;
 	/* Since the oldest and the newest segment that was acknowledged and sent once only; 0:
@@ -568,6 +578,8 @@ void seg_mark_lost(struct tcp_conn *c, uint32_t i, struct tcp_rate *r);
 
 /* sacked.c */
 void sack_input(struct tcp_conn *c, const struct tcp_pkt *p, struct ack_state *a);
+/* It was sent once and comes after what was SACKed before it. */
+void note_reordered(struct ack_state *a, uint32_t seq);
 /* s was delivered, cumulatively or by SACK. */
 void seg_delivered(struct tcp_conn *c, const struct tcp_seg *s, struct ack_state *a);
 

@@ -291,7 +291,10 @@ static void data_in(struct tcp_conn *c, struct tcp_pkt *p)
 		 */
 		rte_pktmbuf_free(p->m);
 		e->mib.drop_after_close++;
-		conn_reset(c, TCP_CLOSE_ABORTED);
+		/* With the peer's own idea of the sequence number, in case it has not got our FIN: another
+		 * one would only be challenged (RFC 5961). */
+		send_rst_reply(e, p);
+		conn_end(c, TCP_CLOSE_ABORTED);
 		return;
 	}
 	if (unlikely(seq_lt(seq, c->rcv_nxt))) {

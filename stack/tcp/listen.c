@@ -258,7 +258,11 @@ static bool fast_open(struct tcp_listener *l, struct tcp_conn *c, struct tcp_pkt
 	struct tcp_engine *e = l->e;
 	bool refresh = false;
 
-	if (!l->p.opt.fast_open || !(p->o.flags & TCP_OPT_HAS_TFO))
+	if (!l->p.opt.fast_open)
+		return false;
+	if (l->p.opt.fast_open_no_cookie && p->len != 0)
+		return true;
+	if (!(p->o.flags & TCP_OPT_HAS_TFO))
 		return false;
 	rotate_tfo(e);
 	if (p->o.flags & TCP_OPT_TFO_EXP)

@@ -131,7 +131,8 @@ static void send_empty(struct tcp_conn *c, uint32_t seq, uint8_t flags, bool opt
 		return;
 	}
 	if (opts)
-		n = conn_options(c, rte_pktmbuf_mtod(m, uint8_t *), 40);
+		n = conn_options(c, rte_pktmbuf_mtod(m, uint8_t *),
+				 flags & RTE_TCP_RST_FLAG ? 0 : 40);
 	m->data_len = m->pkt_len = n;
 	c->e->mib.out_segs++;
 	conn_headers(c, m, seq, flags, n, 0);
@@ -150,7 +151,7 @@ void send_probe(struct tcp_conn *c)
 void send_rst(struct tcp_conn *c)
 {
 	c->e->mib.out_rsts++;
-	send_empty(c, c->snd_nxt, RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG, false);
+	send_empty(c, c->snd_nxt, RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG, true);
 }
 
 static void send_syn_common(struct tcp_conn *c, uint8_t flags, const struct tcp_opts_out *out)
@@ -235,9 +236,7 @@ void rtx_schedule(struct tcp_conn *c)
 		return;
 	}
 	pto = 2ull * c->cc.srtt_us;
-	if (x->packets_out == 1)
-		pto += TLP_DELACK_US;
-	pto = RTE_MAX(pto, (uint64_t)TLP_MIN_US);
+	pto += x->packets_out == 1 ? TLP_DELACK_US : TLP_MIN_US;
 	/* Not later than the timeout, in whose place it comes then. */
 	rto = c->rto_us;
 	rtx_arm(c, RTX_TLP, RTE_MIN(pto, rto));
@@ -287,7 +286,9 @@ static void send_lost(struct tcp_conn *c)
 static uint32_t next_len(struct tcp_conn *c)
 {
 	const struct tcp_ext *x = c->x;
-	const int32_t room = (int32_t)(c->snd_una + c->snd_wnd - c->snd_nxt);
+	/* A SYN's window does not count the SYN that answers it. */
+	const uint32_t syn = c->state == TCP_SYN_RECEIVED;
+	const int32_t room = (int32_t)(c->snd_una + syn + c->snd_wnd - c->snd_nxt);
 	uint32_t len;
 
 	if (room <= 0)
@@ -327,14 +328,36 @@ static bool paced_out(struct tcp_conn *c)
 }
 
 /*
- * Whether nothing follows the segment just cut, at least not at once. The last of several carries
- * PSH, and so does what fills half of cwnd: receivers that gather segments (GRO) then pass them on
- * and acknowledge without waiting for more.
+ * Segments of a burst after which PSH tells receivers that gather them (GRO) to pass them on: what
+ * the pace of the connection has room for in a millisecond, and no more than half of cwnd, so that
+ * acknowledgements come while the rest is under way.
  */
-static bool ends_burst(struct tcp_conn *c, unsigned int run)
+static unsigned int burst_segs(const struct tcp_conn *c)
 {
-	return run >= RTE_MAX(c->cc.cwnd / 2, 2u) || in_flight(c->x) >= c->cc.cwnd ||
-	       next_len(c) == 0;
+	const struct tcp_cc *cc = &c->cc;
+	const unsigned int half = RTE_MAX(cc->cwnd / 2, 1u);
+	const uint32_t ms = cc->cwnd < cc->ssthresh / 2 ? 2000 : 1200;
+	uint64_t n = half;
+
+	if (cc->srtt_us != 0)
+		n = (uint64_t)cc->cwnd * ms / cc->srtt_us;
+	n = RTE_MAX(n, (uint64_t)c->min_burst);
+	return (unsigned int)RTE_MIN(n, (uint64_t)half);
+}
+
+/* Remembers how much of cwnd a round trip used (RFC 7661): it may grow only if it was used. */
+static void note_usage(struct tcp_conn *c, bool limited)
+{
+	struct tcp_ext *x = c->x;
+
+	if (x == &c->e->idle_ext)
+		return;
+	if (!limited && seq_lt(c->snd_una, x->usage_seq) &&
+	    (c->flags2 & F2_CWND_LIMITED || x->packets_out <= x->max_out))
+		return;
+	c->flags2 = limited ? c->flags2 | F2_CWND_LIMITED : c->flags2 & ~F2_CWND_LIMITED;
+	x->max_out = x->packets_out;
+	x->usage_seq = c->snd_nxt;
 }
 
 /* Returns the segments sent. */
@@ -344,17 +367,17 @@ static unsigned int send_new(struct tcp_conn *c)
 	/* Segments that the port is to cut from one packet wait here. */
 	const uint32_t max_held = c->flags2 & F2_TSO ? c->e->tso_max : 0;
 	uint32_t len, i, first = TCP_NIL, together = 0, held = 0;
-	unsigned int n = 0, run = 0, octets = 0, burst;
+	unsigned int n = 0, run = 0, push = 0, octets = 0, burst;
+	bool limited = false;
 
 	if (c->flags & F_PACED && !tcp_cc_ops(c->cc_algo)->paces)
 		c->cc.pacing_rate = tcp_pace_rate(&c->cc);
-	c->flags2 &= ~F2_CWND_LIMITED;
 	burst = c->flags & F_PACED ? tcp_pace_burst(c->cc.pacing_rate, c->mss) : UINT32_MAX;
 	while (c->unsent != 0) {
 		/* Limited transmit (RFC 3042): a new segment for each of the first two duplicates.
 		 */
 		if (in_flight(x) >= c->cc.cwnd) {
-			c->flags2 |= F2_CWND_LIMITED;
+			limited = true;
 			break;
 		}
 		len = next_len(c);
@@ -379,8 +402,11 @@ static unsigned int send_new(struct tcp_conn *c)
 		}
 		x = c->x;
 		c->flags2 &= ~F2_SMALL;
-		if (++run > 1 && ends_burst(c, run)) {
-			seg_at(c->e, i)->flags |= SEG_PSH;
+		if (n == 1)
+			push = burst_segs(c);
+		if (++run == push || in_flight(x) >= c->cc.cwnd || next_len(c) == 0) {
+			if (run > 1)
+				c->flags2 |= F2_PUSH;
 			run = 0;
 		}
 		if (len < c->mss)
@@ -402,7 +428,7 @@ static unsigned int send_new(struct tcp_conn *c)
 			first = i;
 		together++;
 		held += len;
-		if (held + c->mss <= max_held && len == c->mss &&
+		if (held + c->mss <= max_held && len == c->mss && !(c->flags2 & F2_PUSH) &&
 		    !(seg_at(c->e, i)->flags & SEG_PSH))
 			continue;
 		if (unlikely(!segs_xmit(c, first, together)))
@@ -411,6 +437,9 @@ static unsigned int send_new(struct tcp_conn *c)
 	}
 	if (together != 0)
 		segs_xmit(c, first, together);
+	limited |= in_flight(x) >= c->cc.cwnd;
+	if (n != 0 || limited)
+		note_usage(c, limited);
 	if (octets != 0 && c->flags & F_PACED && c->cc.pacing_rate != 0) {
 		x->pace_next_ns =
 			tcp_pace_next_ns(c->cc.pacing_rate, octets, x->pace_next_ns, c->e->now_ns);
@@ -482,8 +511,6 @@ void tcp_output(struct tcp_conn *c)
 	const bool acking = (c->flags & (F_ACK_NOW | F_ACK_LATER)) != 0;
 	unsigned int sent = 0;
 
-	if (c->unsent == 0)
-		c->flags2 &= ~F2_CWND_LIMITED;
 	if (likely(may_send_new(c) || x->packets_out != 0)) {
 		const bool was_empty = x->packets_out == 0;
 

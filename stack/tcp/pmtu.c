@@ -103,7 +103,7 @@ bool tcp_icmp(struct tcp_engine *e, const struct tcp_tuple *t, uint32_t seq, enu
 	}
 	/* RFC 5927 section 5: hard errors are soft once the connection is established. */
 	c->flags2 |= F2_UNREACHABLE;
-	if (what == TCP_ICMP_HARD && c->state == TCP_SYN_SENT)
+	if (what == TCP_ICMP_HARD && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED))
 		conn_end(c, TCP_CLOSE_UNREACHABLE);
 	return true;
 }

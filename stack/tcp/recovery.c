@@ -44,8 +44,8 @@ static void reduce(struct tcp_conn *c)
 	x->undo_ssthresh = c->cc.ssthresh;
 	x->undo_marker = c->snd_una;
 	x->undo_retrans = x->retrans_out != 0 ? (int32_t)x->retrans_out : -1;
-	/* A retransmission of the recovery before may still be on its way: its echo is no older than
-	 * the first of those. */
+	/* A retransmission of the recovery before may still be on its way: its echo is no older
+	 * than the first of those. */
 	if (x->retrans_out == 0)
 		x->retrans_stamp_ts = 0;
 	x->prr_delivered = x->prr_out = 0;
@@ -273,8 +273,8 @@ static void state_ack(struct tcp_conn *c, struct ack_state *a)
 		c->ca_state = c->x->sacked_out != 0 || c->x->lost_out != 0 ? CA_DISORDER : CA_OPEN;
 		break;
 	case CA_CWR:
-		/* CWR is in the first segment beyond high_seq: until that one is acknowledged, echoes
-		 * are of the marks that were reacted to. */
+		/* CWR is in the first segment beyond high_seq: until that one is acknowledged,
+		 * echoes are of the marks that were reacted to. */
 		if (seq_lt(c->high_seq, c->snd_una) || c->x->packets_out == 0)
 			leave(c);
 		break;
@@ -313,9 +313,9 @@ static void cc_ack(struct tcp_conn *c, struct ack_state *a)
 	r->rtt_us = a->rtt_last_us;
 	r->ece = a->ece;
 	/* RFC 3042 section 2: duplicates let segments out, and leave cwnd as it is. */
-	r->cwnd_limited = a->una_moved &&
-			  (c->flags2 & F2_CWND_LIMITED ||
-			   (c->cc.cwnd < c->cc.ssthresh && c->cc.cwnd < 2 * r->prior_in_flight));
+	r->cwnd_limited =
+		a->una_moved && (c->flags2 & F2_CWND_LIMITED ||
+				 (c->cc.cwnd < c->cc.ssthresh && c->cc.cwnd < 2 * x->max_out));
 	r->in_recovery = c->ca_state == CA_RECOVERY || c->ca_state == CA_CWR;
 	ops(c)->ack(&c->cc, r);
 	if (c->cc.cwnd < 1)
@@ -339,7 +339,13 @@ void recovery_ack(struct tcp_conn *c, struct ack_state *a, const struct tcp_pkt 
 	dsack_in(c, a);
 	reno_dup(c, a);
 	if (a->reordered) {
+		/* How far, in segments (RFC 4653's measure). */
+		const uint32_t fack = x->sacked_out != 0 ? x->highest_sacked : a->prior_fack;
+		const uint32_t far = (fack - a->reord_seq + c->mss - 1) / c->mss;
+
 		c->flags2 |= F2_RACK_REORDER_SEEN;
+		if (far > c->reordering && seq_lt(a->reord_seq, fack))
+			c->reordering = (uint8_t)RTE_MIN(far, 255u);
 	}
 	tlp_ack(c, a, p);
 	state_ack(c, a);

@@ -15,6 +15,13 @@ void seg_delivered(struct tcp_conn *c, const struct tcp_seg *s, struct ack_state
 		rack_delivered(c, s, a);
 }
 
+void note_reordered(struct ack_state *a, uint32_t seq)
+{
+	if (!a->reordered || seq_lt(seq, a->reord_seq))
+		a->reord_seq = seq;
+	a->reordered = true;
+}
+
 static void mark(struct tcp_conn *c, uint32_t i, struct ack_state *a)
 {
 	struct tcp_ext *x = c->x;
@@ -26,8 +33,8 @@ static void mark(struct tcp_conn *c, uint32_t i, struct ack_state *a)
 		const uint32_t rtt = c->e->now_us32 - s->sent_us;
 
 		a->rtt_last_us = rtt | (rtt == 0);
-		if (seq_lt(s->end, x->highest_sacked))
-			a->reordered = true;
+		if (seq_lt(s->seq, a->prior_fack))
+			note_reordered(a, s->seq);
 	}
 	seg_delivered(c, s, a);
 	seg_tx_unlink(c, i);
@@ -48,6 +55,7 @@ static void block(struct tcp_conn *c, uint32_t start, uint32_t end, struct ack_s
 	struct tcp_engine *e = c->e;
 	struct tcp_ext *x = c->x;
 	uint32_t i = x->sack_hint != TCP_NIL ? x->sack_hint : x->seg_head;
+	const uint32_t from = start;
 
 	for (unsigned int k = 0; k < TCP_OPT_SACK_MAX; k++) {
 		const struct tcp_sack *had = &x->sacked[k];
@@ -65,22 +73,25 @@ static void block(struct tcp_conn *c, uint32_t start, uint32_t end, struct ack_s
 		i = seg_at(e, i)->next;
 	for (; i != TCP_NIL; i = seg_at(e, i)->next) {
 		struct tcp_seg *s = seg_at(e, i);
+		/* Parts do not count, else a peer could have the queue cut to pieces: but for
+		 * segments that were made before the MSS fell. */
+		const bool whole = s->len <= c->mss;
 
+		if (seq_leq(end, s->seq))
+			break;
+		if (s->flags & SEG_SACKED)
+			continue;
 		if (seq_lt(end, s->end)) {
-			/* A part of a segment: only if the peer cut it at our present MSS. */
-			if (seq_lt(s->seq, end) && seq_leq(start, s->seq) &&
-			    !(s->flags & SEG_SACKED) && seg_split(c, i, end - s->seq))
+			if (!whole && seq_leq(from, s->seq) && seg_split(c, i, end - s->seq))
 				mark(c, i, a);
 			break;
 		}
-		if (seq_lt(s->seq, start)) {
-			if (s->flags & SEG_SACKED || !seg_split(c, i, start - s->seq))
+		if (seq_lt(s->seq, from)) {
+			if (whole || !seg_split(c, i, from - s->seq))
 				continue;
 			i = seg_at(e, i)->next;
-			s = seg_at(e, i);
 		}
-		if (!(s->flags & SEG_SACKED))
-			mark(c, i, a);
+		mark(c, i, a);
 		x->sack_hint = i;
 	}
 }

@@ -125,7 +125,7 @@ uint32_t seg_from_unsent(struct tcp_conn *c, uint32_t len)
 	s->seq = c->snd_nxt;
 	s->end = c->snd_nxt + len;
 	s->len = len;
-	s->flags = c->unsent == 0 ? SEG_PSH : 0;
+	s->flags = c->unsent == 0 && !(c->flags2 & F2_MSG_MORE) ? SEG_PSH : 0;
 	s->xmits = 0;
 	s->mem = mem;
 	s->tnext = s->tprev = i;

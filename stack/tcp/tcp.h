@@ -289,12 +289,17 @@ struct tcp_options {
 	bool no_nagle;
 	/* Server side of Fast Open (RFC 7413). */
 	bool fast_open;
+	/* … and data in a SYN is taken without a cookie: only where source addresses cannot be
+	 * forged (section 5.1 there). */
+	bool fast_open_no_cookie;
 	/* Answer with SYN cookies always, not only when the backlog is full; for tests. */
 	bool cookies_always;
 	/* Never probe for a larger path MTU (RFC 4821). */
 	bool no_mtu_probing;
 	/* Also offer accurate pacing where the congestion control does not ask for it. */
 	bool pacing;
+	/* Segments that may go out at once however slow the path is; 0: 2. */
+	uint8_t min_burst;
 	uint8_t ttl;
 	uint8_t dscp;
 	/* Largest MSS to announce and use, 0: what the MTU allows; at least 88. */
@@ -373,6 +378,9 @@ int tcp_write_copy(struct tcp_conn *c, const void *data, uint32_t len);
 void tcp_want_write(struct tcp_conn *c, uint32_t room);
 /* More will follow at once: no short segment is sent meanwhile (MSG_MORE). False lets it go. */
 void tcp_cork(struct tcp_conn *c, bool on);
+/* What was written last does not end a message: unless more is written before, it goes without
+ * PSH (RFC 9293 section 3.9.1.2). */
+void tcp_set_more(struct tcp_conn *c, bool more);
 /* Octets written that are not acknowledged yet. */
 uint32_t tcp_unacked(const struct tcp_conn *c);
 

@@ -160,8 +160,10 @@ bool seg_xmit(struct tcp_conn *c, uint32_t i, bool rtx)
 	m = seg_packet(c, s, opts, optlen);
 	if (unlikely(m == NULL))
 		return false;
-	if (s->flags & SEG_PSH)
+	if (s->flags & SEG_PSH || c->flags2 & F2_PUSH) {
 		flags |= RTE_TCP_PSH_FLAG;
+		c->flags2 &= ~F2_PUSH;
+	}
 	if (s->flags & SEG_FIN)
 		flags |= RTE_TCP_FIN_FLAG;
 	flags |= conn_ecn_flags(c);
@@ -208,6 +210,10 @@ static bool tso_xmit(struct tcp_conn *c, uint32_t first, unsigned int n)
 		if (s->flags & SEG_FIN)
 			flags |= RTE_TCP_FIN_FLAG;
 	}
+	if (c->flags2 & F2_PUSH) {
+		flags |= RTE_TCP_PSH_FLAG;
+		c->flags2 &= ~F2_PUSH;
+	}
 	h->pkt_len = optlen + len;
 	ect = new_data_ecn(c, &flags);
 	i = first;
@@ -222,10 +228,16 @@ bool segs_xmit(struct tcp_conn *c, uint32_t first, unsigned int n)
 {
 	struct tcp_engine *e = c->e;
 	bool all = true;
+	uint32_t push;
 
 	if (n > 1 && tso_xmit(c, first, n))
 		return true;
+	/* Meant for the last. */
+	push = c->flags2 & F2_PUSH;
+	c->flags2 &= ~F2_PUSH;
 	for (uint32_t i = first; n != 0; n--, i = seg_at(e, i)->next) {
+		if (n == 1)
+			c->flags2 |= push;
 		if (likely(all && seg_xmit(c, i, false)))
 			continue;
 		all = false;
