@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "side.h"
+#include "services.h"
 
 #define PORT	7
 #define MESSAGE 64
@@ -337,7 +337,77 @@ static int idle_client(struct side *s, uint32_t conns)
 	return client_new(s, conns, &idle_ops);
 }
 
+/* http: requests of 64 octets to the responder, bodies of 64. */
+#define HTTP_BODY 64
+
+static const char http_get[] =
+	"GET / HTTP/1.1\r\nHost: 10.1.0.1\r\nUser-Agent: stack-bench/1.00\r\n\r\n";
+_Static_assert(sizeof(http_get) - 1 == 64, "a request");
+
+static void http_ask(struct tcp_conn *c)
+{
+	tcp_write_copy(c, http_get, sizeof(http_get) - 1);
+}
+
+static void http_readable(struct tcp_conn *c)
+{
+	struct side *s = side_of(c);
+	struct client *cl = s->app;
+	const uint32_t n = tcp_discard(c, UINT32_MAX);
+
+	if (n == 0)
+		return;
+	/* Responses are all of one length, and come one at a time. */
+	if (cl->size == 0)
+		cl->size = n;
+	if (n != cl->size)
+		s->failed++;
+	s->done++;
+	http_ask(c);
+}
+
+static const struct tcp_ops http_ops = {
+	.connected = http_ask,
+	.readable = http_readable,
+	.closed = client_closed,
+};
+
+static int serve_http(struct side *s)
+{
+	sides[1] = s;
+	return bench_serve(s, SVC_HTTP, HTTP_BODY);
+}
+
+static int http_client(struct side *s, uint32_t conns)
+{
+	return client_new(s, conns, &http_ops);
+}
+
+/* chargen: a download; the octets are counted where they arrive. */
+static void chargen_readable(struct tcp_conn *c)
+{
+	side_of(c)->peer->octets += tcp_discard(c, UINT32_MAX);
+}
+
+static const struct tcp_ops chargen_ops = {
+	.readable = chargen_readable,
+	.closed = client_closed,
+};
+
+static int serve_chargen(struct side *s)
+{
+	sides[1] = s;
+	return bench_serve(s, SVC_CHARGEN, 0);
+}
+
+static int chargen_client(struct side *s, uint32_t conns)
+{
+	return client_new(s, conns, &chargen_ops);
+}
+
 static const struct load loads[] = {
+	{"http", "requests/s", serve_http, http_client, refill},
+	{"chargen", "octets/s", serve_chargen, chargen_client, refill},
 	{"cps", "connections/s", serve_echo, cps_client, refill},
 	{"rps", "requests/s", serve_echo, rps_client, refill},
 	{"latency", "requests/s", serve_echo, latency_client, refill},

@@ -206,8 +206,9 @@ static void run(void)
 		counters("server", server);
 		counters("client", client);
 	}
-	side_free(client);
+	/* The server's services end their connections, which the client still hears. */
 	side_free(server);
+	side_free(client);
 	rte_mempool_free(pool);
 }
 
@@ -251,7 +252,7 @@ static void usage(FILE *f)
 		"usage: stack-bench [--two] [--conns N] [--seconds S] [--warmup S] [--mtu OCTETS]\n"
 		"                   [--mbufs N] [--rtt MS] [--loss PERCENT] [--cpus A,B] "
 		"[--verbose]\n"
-		"                   cps|rps|latency|bulk|idle\n");
+		"                   cps|rps|latency|bulk|idle|http|chargen\n");
 }
 
 int main(int argc, char **argv)

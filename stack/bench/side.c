@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../service/service.h"
 #include "side.h"
 
 #include <stdio.h>
@@ -181,6 +182,7 @@ void side_free(struct side *s)
 
 	if (s == NULL)
 		return;
+	svc_destroy(s->svc);
 	tcp_engine_destroy(s->e);
 	while (rte_ring_sc_dequeue(s->in, (void **)&m) == 0)
 		rte_pktmbuf_free(m);
@@ -214,6 +216,8 @@ static unsigned int take(struct side *s, uint64_t now_ns)
 			if (verdict[i] == TCP_NOT_MINE)
 				tcp_refuse(s->e, m[i], 0);
 	tcp_poll(s->e, now_ns);
+	if (s->svc != NULL)
+		svc_poll(s->svc, now_ns);
 	if (s->load != NULL && s->load->tick != NULL && !s->server)
 		s->load->tick(s);
 	tcp_flush(s->e);

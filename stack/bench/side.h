@@ -23,6 +23,8 @@ struct side {
 	bool server;
 	const struct load *load;
 	void *app;
+	/* NULL: the load answers by itself. */
+	struct svc *svc;
 	/* Simulated path: packets wait here for `delay_ns`, and a share of them is lost. */
 	struct delayed *delayed;
 	uint32_t loss_ppm;
