@@ -54,7 +54,7 @@ dataplane: deps-build
 	@if [ ! -f $(MESON_BUILD)/build.ninja ]; then meson setup $(MESON_BUILD) $(MESON_ARGS) >/dev/null; fi
 	@ninja --quiet -C $(MESON_BUILD)
 	@mkdir -p $(BIN)
-	@if [ -z "$(SANITIZE)" ]; then ln -sfn ../$(MESON_BUILD)/dataplane/vnf-dataplane $(BIN)/vnf-dataplane; fi
+	@if [ -z "$(SANITIZE)" ]; then ln -sfn $(addprefix ../$(MESON_BUILD)/,dataplane/vnf-dataplane stack/stack-bench stack/linux-bench) $(BIN)/; fi
 
 go: deps-build
 	@mkdir -p $(BIN)

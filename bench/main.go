@@ -38,7 +38,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return []suite{
+	return append([]suite{
 		forwardSuite("forward.ipv4.1", forwardCase{}),
 		forwardSuite("forward.ipv4.1M", forwardCase{routes: 1_000_000}),
 		forwardSuite("forward.ipv6.1", forwardCase{ipv6: true}),
@@ -51,7 +51,7 @@ func suites() []suite {
 		failoverSuite("nexthop.failover.1M", 1_000_000),
 		idleSuite("idle.cpu"),
 		pingSuite("ping.latency"),
-	}
+	}, tcpSuites()...)
 }
 
 func main() {
