@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -212,11 +211,6 @@ func (o object) vrf() string {
 		return op.TcpListener.GetVrf()
 	}
 	return ""
-}
-
-// reaches says whether one of the instances is one that a pool has backends in.
-func (o object) reaches(gone map[string]bool) bool {
-	return slices.ContainsFunc(o.add.GetTcpPool().GetBackends(), func(b *pb.TcpBackend) bool { return gone[vrfKey(b.GetVrf())] })
 }
 
 // connected is a route that an interface address makes.

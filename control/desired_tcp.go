@@ -72,6 +72,21 @@ func (o object) drained(milliseconds uint32) object {
 	return o
 }
 
+// reaches says whether a pool has backends in one of the instances that go.
+func (o object) reaches(gone map[string]bool) bool {
+	return slices.ContainsFunc(o.add.GetTcpPool().GetBackends(), func(b *pb.TcpBackend) bool { return gone[vrfKey(b.GetVrf())] })
+}
+
+// without is a pool less the backends in instances that go.
+func (o object) without(gone map[string]bool) object {
+	if add, ok := proto.Clone(o.add).(*pb.Op); ok {
+		p := add.GetTcpPool()
+		p.Backends = slices.DeleteFunc(p.Backends, func(b *pb.TcpBackend) bool { return gone[vrfKey(b.GetVrf())] })
+		o.add = add
+	}
+	return o
+}
+
 // remakeListener says whether the listener is another one.
 func remakeListener(a, b *pb.TcpListener) bool {
 	return vrfName(a.GetVrf()) != vrfName(b.GetVrf()) || string(a.GetAddress()) != string(b.GetAddress()) || a.GetPort() != b.GetPort() ||

@@ -93,7 +93,8 @@ func (s step) op() *pb.Op {
 }
 
 // steps puts a plan into its order. What goes away goes first, so that names, addresses and devices are free for what comes. But
-// an instance can go only when the interfaces that leave it have moved, and these need new instances to be there.
+// an instance can go only when the interfaces that leave it have moved, and these need new instances to be there; nor while a pool
+// has backends in it.
 func (p plan) steps(have map[string]object) []step {
 	deleted := map[string]bool{}
 	var early, late, moves, rest []step
@@ -107,6 +108,9 @@ func (p plan) steps(have map[string]object) []step {
 	}
 	for _, o := range p.add {
 		old, ok := have[o.key]
+		if ok && old.reaches(deleted) {
+			moves = append(moves, step{old.without(deleted), false})
+		}
 		switch {
 		case o.rank <= rankVRF && !deleted[o.key]:
 			early = append(early, step{o, false})

@@ -47,7 +47,7 @@ func TestPlanTCP(t *testing.T) {
 		{"address of a listener", "192.0.2.80", "192.0.2.81",
 			"-tcp-listener web, -address eth1 192.0.2.80, +address eth1 192.0.2.81, +tcp-listener web"},
 		{"instance made anew: what is in it comes back", "{name: red}", "{name: red, ipv4-routes: 100}",
-			"-tcp-listener echo, -interface eth2, -vrf red, +vrf red, +interface eth2, +address eth2 192.0.2.1, +tcp-pool app, +tcp-listener echo"},
+			"-tcp-listener echo, -interface eth2, +tcp-pool app, -vrf red, +vrf red, +interface eth2, +address eth2 192.0.2.1, +tcp-pool app, +tcp-listener echo"},
 		{"address becomes a virtual one", `    - {name: v6, address: "2001:db8::80", announce: true}`, "",
 			"-address eth1 2001:db8::80"},
 	} {
@@ -62,6 +62,32 @@ func TestPlanTCP(t *testing.T) {
 				t.Errorf("%s: %v", c.name, d)
 			}
 		}
+	}
+}
+
+// An instance goes only after the pools that reached into it were written without those backends.
+func TestPlanPoolLeavesInstance(t *testing.T) {
+	old := have(desired(mustParse(t, termination1)))
+	text := termination1
+	for _, s := range []string{
+		"  - {name: eth2, type: port, iface: b, network-instance: red, addresses: [192.0.2.1/24]}\n", "network-instances:\n  - {name: red}\n",
+		"port: 80, network-instance: red}", "    - {name: echo, network-instance: red, port: 7, service: echo}\n",
+	} {
+		with := ""
+		if s[0] == 'p' {
+			with = "port: 80}"
+		}
+		text = strings.Replace(text, s, with, 1)
+	}
+	steps := makePlan(old, desired(mustParse(t, text))).steps(old)
+	if got, want := show(steps), "-tcp-listener echo, -interface eth2, +tcp-pool app, -vrf red, +tcp-pool app"; got != want {
+		t.Fatalf("got  %s\nwant %s", got, want)
+	}
+	if n := len(steps[2].add.GetTcpPool().GetBackends()); n != 1 {
+		t.Errorf("%d backends while the instance goes", n)
+	}
+	if n := len(old["tcp-pool app"].add.GetTcpPool().GetBackends()); n != 2 {
+		t.Errorf("the old object was changed: %d", n)
 	}
 }
 
