@@ -50,6 +50,7 @@ func p99Of(f tcpFigure) float64  { return f.P99 }
 var tcpCases = []tcpCase{
 	{"cps", "cps", "connections/s", 256, rateOf},
 	{"rps", "rps", "requests/s", 1000, rateOf},
+	{"http", "http", "requests/s", 1000, rateOf},
 	{"bulk.1", "bulk", "Gbit/s", 1, gbitOf},
 	{"bulk.100", "bulk", "Gbit/s", 100, gbitOf},
 	{"latency.p50", "latency", "µs", 1, p50Of},
@@ -62,7 +63,7 @@ var tcpLosses = []float64{0.1, 1, 3}
 func tcpSuites() []suite {
 	var s []suite
 	for _, c := range tcpCases {
-		s = append(s, suite{names: []string{"tcp." + c.name}, run: func(ctx context.Context, e *env, _ func(string) bool) error {
+		s = append(s, suite{names: []string{"tcp." + c.name, "tcp." + c.name + ".one-cpu"}, run: func(ctx context.Context, e *env, _ func(string) bool) error {
 			return e.tcpMemory(ctx, c)
 		}})
 	}
@@ -76,6 +77,9 @@ func tcpSuites() []suite {
 		}})
 	}
 	for _, c := range tcpCases {
+		if c.load == "http" {
+			continue // Linux's client of this program speaks no HTTP
+		}
 		s = append(s, suite{names: []string{"tcp." + c.name + ".veth"}, run: func(ctx context.Context, e *env, _ func(string) bool) error {
 			return e.tcpVeth(ctx, "tcp."+c.name+".veth", c, 0)
 		}})
@@ -139,7 +143,12 @@ func (e *env) tcpMemory(ctx context.Context, c tcpCase) error {
 		if err != nil {
 			return err
 		}
-		l, err := e.linuxLoopback(ctx, c)
+		peer := c
+		if c.load == "http" {
+			// As if its HTTP server cost no more than an echo.
+			peer.load = "rps"
+		}
+		l, err := e.linuxLoopback(ctx, peer)
 		if err != nil {
 			return err
 		}

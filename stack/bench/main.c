@@ -250,9 +250,10 @@ static void usage(FILE *f)
 {
 	fprintf(f,
 		"usage: stack-bench [--two] [--conns N] [--seconds S] [--warmup S] [--mtu OCTETS]\n"
-		"                   [--mbufs N] [--rtt MS] [--loss PERCENT] [--cpus A,B] "
-		"[--verbose]\n"
-		"                   cps|rps|latency|bulk|idle|http|chargen\n");
+		"                   [--mbufs N] [--huge] [--cpus A,B] [--verbose]\n"
+		"                   [--rtt MS] [--loss PERCENT] [--rate MBIT] [--cc "
+		"cubic|newreno|bbr]\n"
+		"                   cps|rps|latency|bulk|idle|http|chargen|pingpong\n");
 }
 
 int main(int argc, char **argv)
