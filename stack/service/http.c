@@ -257,12 +257,18 @@ static bool room(struct turn *t)
 static void requests(struct turn *t)
 {
 	const struct rte_mbuf *m;
+	uint8_t piece[256];
 	bool go = true;
 
 	while (go && (m = tcp_peek(t->c)) != NULL) {
 		const uint8_t *d = rte_pktmbuf_mtod(m, const uint8_t *);
 		uint32_t len = m->data_len, pos = 0, all = tcp_readable(t->c);
 
+		/* Of a chain that has empty buffers in it. */
+		if (unlikely(len == 0)) {
+			len = tcp_peek_copy(t->c, 0, piece, sizeof(piece));
+			d = piece;
+		}
 		while (go && pos < len) {
 			enum http_event ev;
 			size_t taken;

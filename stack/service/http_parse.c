@@ -233,6 +233,44 @@ static size_t path_run(const uint8_t *d, const uint8_t *end)
 	return (size_t)(s - d);
 }
 
+/* Adds the octets of a token from s on. */
+static const uint8_t *token_run(struct http_parse *p, const uint8_t *s, const uint8_t *end)
+{
+	unsigned int n = p->tok_len;
+	char c;
+
+	for (; s < end && (c = http_tchar(*s)) != 0; s++) {
+		if (n < sizeof(p->tok))
+			p->tok[n++] = c;
+		else
+			n = HTTP_TOK_OTHER;
+	}
+	p->tok_len = (uint8_t)n;
+	return s;
+}
+
+/* What most request lines begin and end with is taken whole. Returns the octets taken. */
+static size_t usual(struct http_parse *p, const uint8_t *s, const uint8_t *end)
+{
+	static const char get[] = "GET /", version[] = "HTTP/1.1\r\n";
+
+	if (p->state == S_START && (size_t)(end - s) >= sizeof(get) - 1 &&
+	    memcmp(s, get, sizeof(get) - 1) == 0) {
+		p->method = HTTP_GET;
+		p->state = S_PATH;
+		/* The slash is the path's. */
+		return sizeof(get) - 2;
+	}
+	if (p->state == S_VERSION && p->version_pos == 0 &&
+	    (size_t)(end - s) >= sizeof(version) - 1 &&
+	    memcmp(s, version, sizeof(version) - 1) == 0) {
+		p->minor = 1;
+		p->state = S_FIELD;
+		return sizeof(version) - 1;
+	}
+	return 0;
+}
+
 /* Head: *d moves on. HTTP_MORE at end. */
 static enum http_event head(struct http_parse *p, const uint8_t **d, const uint8_t *end)
 {
@@ -264,12 +302,12 @@ static enum http_event head(struct http_parse *p, const uint8_t **d, const uint8
 				s++;
 				break;
 			}
+			/* Whitespace here would be obs-fold, and is no token. */
 			http_tok_reset(p);
 			p->state = S_NAME;
-			/* Fall through: whitespace here would be obs-fold, and is no token. */
+			/* Fall through. */
 		case S_NAME:
-			while (s < end && http_tchar(*s) != 0)
-				http_tok_add(p, http_tchar(*s++));
+			s = token_run(p, s, end);
 			if (s == end)
 				break;
 			if (*s++ != ':' || p->tok_len == 0) {
@@ -307,6 +345,13 @@ static enum http_event head(struct http_parse *p, const uint8_t **d, const uint8
 		case S_HEAD_LF:
 			*d = s + 1;
 			return c == '\n' ? head_end(p) : http_fail(p, 400);
+		case S_START:
+		case S_VERSION:
+			n = usual(p, s, end);
+			s += n;
+			if (n == 0)
+				err = line_octet(p, *s++);
+			break;
 		case S_TARGET:
 		case S_AUTHORITY:
 			if (c == '/' && p->method != HTTP_CONNECT) {
