@@ -28,9 +28,12 @@ static int add_counter(struct arena *a, PB(TcpCounter) **to, const char *name, c
 {
 	PB(TcpCounter) *m = PB_NEW(a, TcpCounter, tcp_counter);
 
-	if (m == NULL)
+	char *dashed = arena_strdup(a, name);
+
+	if (m == NULL || dashed == NULL)
 		return -1;
-	m->name = pb_str(name);
+	term_dashes(dashed);
+	m->name = dashed;
 	m->description = pb_str(text);
 	m->value = value;
 	m->gauge = gauge;
@@ -58,6 +61,21 @@ static PB(TcpListener) *listener_config(struct arena *a, const struct term_liste
 	for (size_t k = 0; k < m->http->n_routes; k++)
 		forget_body(m->http->routes[k]->response);
 	return m;
+}
+
+/* Deleted, with connections that are left. */
+static PB(TcpListenerState) *draining_state(struct arena *a, const struct term_listener *l)
+{
+	PB(TcpListenerState) *m = PB_NEW(a, TcpListenerState, tcp_listener_state);
+
+	if (m == NULL)
+		return NULL;
+	m->config = listener_config(a, l);
+	m->id = l->id;
+	m->owner = pb_str(owner_name(l->owner.owner));
+	m->draining = true;
+	m->active = l->left;
+	return m->config == NULL ? NULL : m;
 }
 
 static PB(TcpListenerState) *listener_state(struct arena *a, const struct term_listener *l,
@@ -104,6 +122,24 @@ static PB(TcpListenerState) *listener_state(struct arena *a, const struct term_l
 	return m;
 }
 
+/* On the last page; those that do not fit it are left out: few are, and not for long. */
+static int list_draining(struct page *p, unsigned int limit, struct dp_error *err)
+{
+	const struct term_listener *l = term_listener_draining();
+
+	for (; l != NULL && p->out->n_tcp_listeners < limit; l = l->next) {
+		PB(TcpListenerState) *m;
+
+		if (*p->q->name != '\0' && strcmp(p->q->name, l->cfg->name) != 0)
+			continue;
+		m = draining_state(p->arena, l);
+		if (m == NULL)
+			return list_no_memory(err);
+		p->out->tcp_listeners[p->out->n_tcp_listeners++] = m;
+	}
+	return 0;
+}
+
 int list_tcp_listeners(struct page *p, struct dp_error *err)
 {
 	struct svc_listener_stats stats[TERM_STATS_BATCH];
@@ -138,7 +174,7 @@ int list_tcp_listeners(struct page *p, struct dp_error *err)
 			return list_no_memory(err);
 		p->out->tcp_listeners[p->out->n_tcp_listeners++] = m;
 	}
-	return 0;
+	return p->out->next_cursor.len != 0 ? 0 : list_draining(p, limit, err);
 }
 
 /* ---- pools ----------------------------------------------------------------------------------- */

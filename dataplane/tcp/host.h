@@ -92,6 +92,14 @@ extern uint32_t term_max_connections, term_max_time_wait;
 /* Makes the engines of all workers if that has not been done. Control thread. */
 int term_start(struct dp_error *err);
 
+/* The engine's names as operators see them. */
+static inline void term_dashes(char *s)
+{
+	for (; *s != '\0'; s++)
+		if (*s == '_')
+			*s = '-';
+}
+
 /* ---- env.c ---- */
 
 /* The callbacks of the engine and of the services; ctx is the struct term_worker. */

@@ -221,6 +221,59 @@ fail:
 	return -1;
 }
 
+static struct term_listener *draining;
+
+struct left_args {
+	uint32_t id, n;
+};
+
+static void worker_left(struct worker *w, void *arg)
+{
+	struct left_args *a = arg;
+
+	a->n = svc_listener_left(w->term->svc, a->id);
+}
+
+static uint32_t count_left(uint32_t id)
+{
+	struct left_args a[WORKER_MAX];
+	uint32_t n = 0;
+
+	for (unsigned int i = 0; i < n_workers; i++)
+		a[i] = (struct left_args){.id = id};
+	workers_call(worker_left, a, sizeof(a[0]));
+	for (unsigned int i = 0; i < n_workers; i++)
+		n += a[i].n;
+	return n;
+}
+
+static void listener_free(struct term_listener *l)
+{
+	svc_listener_cfg_release(l->cfg);
+	free(l->msg.data);
+	free(l);
+}
+
+struct term_listener *term_listener_draining(void)
+{
+	return draining;
+}
+
+void term_listener_tick(void)
+{
+	for (struct term_listener **p = &draining; *p != NULL;) {
+		struct term_listener *l = *p;
+
+		l->left = count_left(l->id);
+		if (l->left != 0) {
+			p = &l->next;
+			continue;
+		}
+		*p = l->next;
+		listener_free(l);
+	}
+}
+
 void term_listener_delete(struct term_listener *l, uint32_t drain_ms)
 {
 	struct delete_args a = {.id = l->id, .drain_ms = drain_ms};
@@ -229,7 +282,11 @@ void term_listener_delete(struct term_listener *l, uint32_t drain_ms)
 	pools_ref(l->cfg, -1);
 	table[l->id % TERM_LISTENERS_MAX] = NULL;
 	ports_update();
-	svc_listener_cfg_release(l->cfg);
-	free(l->msg.data);
-	free(l);
+	l->left = count_left(l->id);
+	if (l->left == 0) {
+		listener_free(l);
+		return;
+	}
+	l->next = draining;
+	draining = l;
 }

@@ -25,6 +25,9 @@ struct term_listener {
 	struct term_msg msg;
 	/* For a sweep. */
 	uint32_t drain_ms;
+	/* Deleted: connections that were left when they were last counted. */
+	uint32_t left;
+	struct term_listener *next;
 };
 
 struct term_pool_obj {
@@ -55,6 +58,10 @@ int term_listener_set(struct term_listener *have, struct svc_listener_cfg *cfg,
 		      struct owner_tag owner, uint32_t drain_ms, struct term_msg msg,
 		      struct dp_error *err);
 void term_listener_delete(struct term_listener *l, uint32_t drain_ms);
+/* The first of those that are deleted and still had connections lately; they go by themselves. */
+struct term_listener *term_listener_draining(void);
+/* From a tick: forgets those that have none any more. */
+void term_listener_tick(void);
 
 struct term_pool_obj *term_pool_find(const char *name);
 struct term_pool_obj *term_pool_by_id(uint32_t id);

@@ -197,6 +197,7 @@ void term_health_tick(uint64_t now_ns, void *arg)
 
 	(void)now_ns;
 	(void)arg;
+	term_listener_tick();
 	while ((p = term_pool_next(&pos)) != NULL) {
 		struct svc_pool_health h;
 

@@ -39,15 +39,16 @@ uint32_t term_max_connections, term_max_time_wait;
 static struct drop_counter drops[TCP_MIB_COUNT];
 static char drop_names[TCP_MIB_COUNT][32];
 
-/* "drop-bad-window", "dropped: outside of …" become the reason "tcp-bad-window". */
+/* drop_window, "dropped: outside of …" becomes the reason "tcp-window". */
 static void register_drops(void)
 {
 	for (unsigned int i = 0; i < TCP_MIB_COUNT; i++) {
-		const char *name = tcp_mib_name(i), *text = tcp_mib_text(i);
+		const char *text = tcp_mib_text(i);
 
-		if (strncmp(name, "drop-", 5) != 0)
+		if (strncmp(tcp_mib_name(i), "drop", 4) != 0)
 			continue;
-		snprintf(drop_names[i], sizeof(drop_names[i]), "tcp-%s", name + 5);
+		snprintf(drop_names[i], sizeof(drop_names[i]), "tcp-%s", tcp_mib_name(i) + 5);
+		term_dashes(drop_names[i]);
 		if (strncmp(text, "dropped: ", 9) == 0)
 			text += 9;
 		drops[i].reason.name = drop_names[i];

@@ -326,8 +326,12 @@ static void test_update(void)
 		      err.code == DP_IN_USE && strcmp(err.field, "port") == 0,
 	      "two on one port: %s", err.message);
 	CHECK(term_listener_find("twin") == NULL, "it was made");
-	term_listener_delete(l, 0);
+	term_listener_delete(l, 300);
+	CHECK(term_listener_draining() == l && l->left == 1, "it is not drained");
+	CHECK(!cl.closed, "the connection had no time");
 	WAIT(cl.closed, "the connection outlives its listener");
+	term_listener_tick();
+	CHECK(term_listener_draining() == NULL, "it is drained for ever");
 	CHECK(cl.why == TCP_CLOSE_RESET, "%s", tcp_close_reason_name(cl.why));
 }
 

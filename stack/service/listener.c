@@ -294,6 +294,17 @@ int svc_listener_stats(const struct svc *s, uint32_t id, struct svc_listener_sta
 	return 0;
 }
 
+uint32_t svc_listener_left(const struct svc *s, uint32_t id)
+{
+	const struct svc_entry *x;
+	uint32_t n = 0;
+
+	for (x = s->old; x != NULL; x = x->next)
+		if (x->l.cfg->id == id)
+			n += x->l.conns;
+	return n;
+}
+
 uint32_t svc_listeners(const struct svc *s, uint32_t *ids, uint32_t n)
 {
 	const struct svc_entry *x;

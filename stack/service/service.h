@@ -138,7 +138,7 @@ struct svc_proxy_cfg {
 	/* Clients that are believed, others are reset; none: all are. Up to 256. */
 	struct tcp_prefix *trusted;
 	uint32_t n_trusted;
-	/* Milliseconds for it, up to 600,000; 0: 3,000. */
+	/* Milliseconds for it, up to 3,600,000; 0: 3,000. */
 	uint32_t accept_proxy_timeout_ms;
 	/* A header is sent to the backend: OFF, V1 or V2. */
 	enum svc_proxy_protocol send_proxy;
@@ -327,6 +327,8 @@ struct svc_listener_stats {
 };
 /* -ENOENT: no such listener. Connections of a listener that is being drained count no more. */
 int svc_listener_stats(const struct svc *s, uint32_t id, struct svc_listener_stats *out);
+/* Connections that are left of a deleted or replaced listener of that id. */
+uint32_t svc_listener_left(const struct svc *s, uint32_t id);
 /* The listeners' ids, drained ones not among them. Returns how many there are; fills up to n. */
 uint32_t svc_listeners(const struct svc *s, uint32_t *ids, uint32_t n);
 /* Listeners that are deleted or replaced and still have connections. */
