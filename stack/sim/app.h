@@ -148,6 +148,8 @@ struct flows {
 	struct rng rng;
 	/* What passes on the wire cannot be followed in all detail: cookies, changed options. */
 	bool loose_sequence, loose_window;
+	/* Neither can octets: somebody changes them. */
+	bool lies;
 };
 
 void flows_init(struct flows *fs, struct world *w, uint32_t n);

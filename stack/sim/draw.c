@@ -187,7 +187,7 @@ void sim_start(struct sim *s)
 	for (uint8_t i = 0; i < s->w.n_hosts && !s->w.failed; i++) {
 		host_boot(&s->w.hosts[i]);
 		if (!s->w.failed)
-			app_listen(&s->w.hosts[i], 0, LISTEN_PORT, &s->server_opt, 0);
+			app_listen(&s->w.hosts[i], 0, LISTEN_PORT, &s->server_opt, s->backlog);
 	}
 	for (uint32_t i = 0; i < s->flows.n; i++)
 		flow_schedule(&s->flows.flow[i]);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "attacker.h"
+
 void net_init(struct net *n, struct world *w)
 {
 	memset(n, 0, sizeof(*n));
@@ -227,6 +229,8 @@ static void transmit(void *arg, uint8_t *p, uint32_t len)
 		damage(&n->rng, p, len);
 	}
 	trace_packet(w, ">", p, len);
+	if (rng_chance(&n->rng, path->lie_ppm))
+		len = lie(&n->rng, p, len);
 	fly(w, y->to, p, len, at);
 }
 

@@ -33,6 +33,8 @@ struct path {
 	/* Gilbert-Elliott: chances to go to the bad state and back, and of loss there. */
 	uint32_t bad_ppm, good_ppm, bad_loss_ppm;
 	uint32_t dup_ppm, corrupt_ppm, reorder_ppm;
+	/* Changed on purpose, with good checksums. */
+	uint32_t lie_ppm;
 	uint64_t delay_ns, jitter_ns, reorder_ns;
 	/* Jitter may change the order. */
 	bool unordered;

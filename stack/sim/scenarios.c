@@ -137,7 +137,7 @@ static void make_nobody(struct sim *s)
 		if (f->outcome == OUTCOME_REFUSED)
 			f->server_port = 81;
 		if (rng_percent(r, 50))
-			f->opt.connect_timeout_ms = (uint32_t)rng_log(r, 100, 100000);
+			f->opt.connect_timeout_ms = (uint32_t)rng_log(r, 1000, 100000);
 		f->bound_ns = 110 * SEC;
 	}
 }
@@ -433,6 +433,52 @@ static void make_route(struct sim *s)
 	all_flows(s, OUTCOME_ANY);
 }
 
+/* Guesses do no harm to anybody. */
+static void make_attack(struct sim *s)
+{
+	struct rng *r = &s->rng;
+
+	draw_world(s, 2, (enum weather)rng_below(r, 2));
+	draw_flows(s, (uint32_t)rng_range(r, 1, 5), 200000);
+	attacker_start(&s->attacker, &s->w, 3000, rng_log(r, USEC, MSEC), 0);
+}
+
+static void make_flood(struct sim *s)
+{
+	struct rng *r = &s->rng;
+
+	draw_world(s, 2, FAIR);
+	s->backlog = (uint32_t)rng_log(r, 1, 64);
+	s->server_opt.keepalive_idle_s = s->client_opt.keepalive_idle_s = 30;
+	draw_flows(s, (uint32_t)rng_range(r, 1, 10), 50000);
+	attacker_start(&s->attacker, &s->w, 5000, rng_log(r, USEC, MSEC), 80);
+	/* As with cookies. */
+	all_flows(s, OUTCOME_ANY);
+	s->flows.loose_sequence = true;
+}
+
+static void tell_lies(struct sim *s, struct path *p)
+{
+	p->lie_ppm = (uint32_t)rng_log(&s->rng, 1000, 500000);
+}
+
+/* Peers that do anything at all: nothing is known of the outcome, but that there is one. */
+static void make_lies(struct sim *s)
+{
+	struct rng *r = &s->rng;
+
+	draw_world(s, 2, (enum weather)rng_below(r, 3));
+	if (rng_percent(r, 30))
+		s->server_opt.cookies_always = true;
+	s->server_opt.keepalive_idle_s = s->client_opt.keepalive_idle_s = 30;
+	draw_flows(s, (uint32_t)rng_range(r, 1, 8), 100000);
+	for (uint32_t i = 0; i < s->flows.n; i++)
+		s->flows.flow[i].kill_after_ns = 600 * SEC;
+	each_path(s, tell_lies);
+	all_flows(s, OUTCOME_ANY);
+	s->flows.lies = s->flows.loose_sequence = s->flows.loose_window = true;
+}
+
 const struct scenario scenarios[] = {
 	{"mixed", "a few flows of all kinds", 20, make_mixed},
 	{"bulk", "megabytes", 8, make_bulk},
@@ -454,6 +500,9 @@ const struct scenario scenarios[] = {
 	{"famine", "no packet buffers for a while", 4, make_famine},
 	{"restart", "one side crashes and comes back", 4, make_restart},
 	{"destroy", "the engine goes with everything alive", 3, make_destroy},
+	{"attack", "spoofed segments at connections", 6, make_attack},
+	{"flood", "SYNs and ACKs from everywhere", 4, make_flood},
+	{"lies", "segments changed in flight, with good checksums", 10, make_lies},
 	{"route", "no route for a while", 3, make_route},
 	{NULL, NULL, 0, NULL},
 };

@@ -4,6 +4,7 @@
 #define MILLRACE_SIM_SIM_H
 
 #include "app.h"
+#include "attacker.h"
 #include "net.h"
 
 struct sim {
@@ -15,6 +16,8 @@ struct sim {
 	/* Options of listeners and connections. */
 	struct tcp_options server_opt, client_opt;
 	uint16_t family;
+	struct attacker attacker;
+	uint32_t backlog;
 	/* Buffers taken away for a while. */
 	struct rte_mbuf **hoard;
 	uint32_t hoarded;

@@ -178,7 +178,7 @@ void wire_check(struct host *from, const uint8_t *p, uint32_t len)
 			   (unsigned long)((w->now - f->progress_at) / MSEC));
 	if (s.flags & SEG_SYN)
 		saw_syn(&f->wire[dir], &s);
-	if (s.flags & SEG_RST)
+	if ((s.flags & SEG_RST) || w->flows->lies)
 		return;
 	if (!place(f, dir, &f->wire[dir], s.seq, &off, &newest)) {
 		if (seg_space(&s) > 0 && f->older == NULL)
