@@ -96,10 +96,15 @@ func (t *terminationService) ListTcpConnections(ctx context.Context, req *vnfv1.
 func filterError(err error) error {
 	var de *client.Error
 	if errors.As(err, &de) {
-		if rest, ok := strings.CutPrefix(de.Field, "list.tcp."); ok {
-			renamed := *de
-			renamed.Field = "list.filter." + rest
-			return dataplaneError(&renamed)
+		for _, prefix := range []string{"list.tcp.", "tcp_kill.filter."} {
+			if name, ok := strings.CutPrefix(de.Field, prefix); ok {
+				if name == "vrf" {
+					name = "network_instance"
+				}
+				renamed := *de
+				renamed.Field = "request.filter." + name // dataplaneError leaves the first word out
+				return dataplaneError(&renamed)
+			}
 		}
 	}
 	return dataplaneError(err)
@@ -117,7 +122,7 @@ func (t *terminationService) KillTcpConnections(ctx context.Context, req *vnfv1.
 	}
 	n, err := t.s.opt.Dataplane.KillTCP(ctx, f, req.GetAll())
 	if err != nil {
-		return nil, dataplaneError(err)
+		return nil, filterError(err)
 	}
 	return &vnfv1.KillTcpConnectionsResponse{Killed: n}, nil
 }
