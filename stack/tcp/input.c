@@ -490,11 +490,6 @@ void seg_input(struct tcp_conn *c, struct tcp_pkt *p)
 		drop(p, &e->mib.drop_no_ack);
 		return;
 	}
-	if (c->flags & F_TS && p->o.flags & TCP_OPT_HAS_TS && seq_leq(p->seq, c->rcv_acked) &&
-	    (int32_t)(p->o.tsval - c->ts_recent) >= 0) {
-		c->ts_recent = p->o.tsval;
-		c->ts_recent_ms = e->now_ms;
-	}
 	c->last_recv_ms = e->now_ms;
 	if (unlikely(c->state == TCP_SYN_RECEIVED)) {
 		if (!syn_received_ack(c, p)) {
@@ -516,6 +511,13 @@ void seg_input(struct tcp_conn *c, struct tcp_pkt *p)
 	if (!ack_input(c, p)) {
 		rte_pktmbuf_free(p->m);
 		return;
+	}
+	/* Not before the acknowledgement is found good: whoever guesses the sequence number alone could
+	 * make the peer's own timestamps look old (RFC 7323 section 4.3 with RFC 5961 section 5). */
+	if (c->flags & F_TS && p->o.flags & TCP_OPT_HAS_TS && seq_leq(p->seq, c->rcv_acked) &&
+	    (int32_t)(p->o.tsval - c->ts_recent) >= 0) {
+		c->ts_recent = p->o.tsval;
+		c->ts_recent_ms = e->now_ms;
 	}
 	if (unlikely(c->flags & F_FIN_SENT && c->snd_una == c->snd_nxt)) {
 		const bool over = !fin_acked(c);
