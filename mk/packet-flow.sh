@@ -27,7 +27,7 @@ for n in nodes:
 
 def givers(reason):
     if reason not in by:
-        return "control"
+        return "TCP engine" if reason.startswith("tcp-") and reason != "tcp-command-full" else "control"
     names = by[reason]
     for v in "ip4", "ip6":
         lookups = {v + "-input", v + "-lookup", v + "-output"}

@@ -38,6 +38,7 @@ uint32_t term_max_connections, term_max_time_wait;
 /* The engines' reasons to drop, in the list of all. */
 static struct drop_counter drops[TCP_MIB_COUNT];
 static char drop_names[TCP_MIB_COUNT][32];
+static char drop_texts[TCP_MIB_COUNT][160];
 
 /* drop_window, "dropped: outside of …" becomes the reason "tcp-window". */
 static void register_drops(void)
@@ -52,7 +53,8 @@ static void register_drops(void)
 		if (strncmp(text, "dropped: ", 9) == 0)
 			text += 9;
 		drops[i].reason.name = drop_names[i];
-		drops[i].reason.description = text;
+		snprintf(drop_texts[i], sizeof(drop_texts[i]), "TCP segment: %s", text);
+		drops[i].reason.description = drop_texts[i];
 		drop_counter_register(&drops[i]);
 	}
 }
