@@ -235,6 +235,16 @@ func TestTCPExitCodes(t *testing.T) {
 	}
 }
 
+func TestTopShowsListeners(t *testing.T) {
+	b := newTCPBox(t)
+	r := run(t, b, "", "top", "--once", "--interval", "100ms")
+	for _, want := range []string{"LISTENER", "web                      proxy app              unhealthy"} {
+		if r.code != 0 || !strings.Contains(r.out, want) {
+			t.Errorf("exit %d, lacks %q:\n%s%s", r.code, want, r.out, r.err)
+		}
+	}
+}
+
 func TestTCPCompletion(t *testing.T) {
 	b := newTCPBox(t)
 	for args, want := range map[string]string{

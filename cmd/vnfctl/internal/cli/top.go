@@ -75,6 +75,7 @@ type look struct {
 	alarms     []*vnfv1.Alarm
 	routes     *vnfv1.GetRouteSummaryResponse
 	bgp        []*vnfv1.BgpNeighbor
+	listeners  []*vnfv1.TcpListener
 }
 
 // top keeps two looks to tell rates.
@@ -144,6 +145,9 @@ func (t *top) sample(ctx context.Context) error {
 		return err
 	}
 	n.bgp = peers.GetNeighbors()
+	if n.listeners, err = t.sampleListeners(ctx); err != nil {
+		return err
+	}
 	t.old, t.now = t.now, n
 	return nil
 }
@@ -175,6 +179,7 @@ func (t *top) draw(out io.Writer) {
 	t.drawWorkers(out)
 	t.drawDrops(out, d)
 	t.drawBgp(out)
+	t.drawListeners(out, d)
 }
 
 func (t *top) drawInterfaces(out io.Writer, d time.Duration) {
