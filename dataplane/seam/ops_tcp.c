@@ -15,6 +15,7 @@
 #define HTTP_BODY_MAX	 (1u << 20)
 #define HTTP_FILE_MAX	 (64u << 20)
 #define PREFIXES_MAX	 1024
+#define TRUSTED_MAX	 256
 #define TIMEOUT_MAX	 86400000u
 
 /* ---- HTTP ------------------------------------------------------------------------------------ */
@@ -153,13 +154,22 @@ static int proxy(const PB(TcpProxy) *m, uint32_t header_timeout, struct svc_prox
 	    tcp_proxy_protocol(m->proxy_protocol_out, false, &c->send_proxy, "proxy_protocol_out",
 			       err) < 0 ||
 	    valid_range(m->connect_timeout, 0, 600000, "connect_timeout", err) < 0 ||
-	    valid_range(m->retries, 0, 15, "retries", err) < 0)
+	    valid_range(m->retries, 0, 15, "retries", err) < 0 ||
+	    tcp_prefixes_from(m->proxy_protocol_trusted, m->n_proxy_protocol_trusted, TRUSTED_MAX,
+			      &c->trusted, &c->n_trusted, "proxy_protocol_trusted", err) < 0 ||
+	    valid_range(m->half_close_timeout, 0, TIMEOUT_MAX, "half_close_timeout", err) < 0 ||
+	    valid_range((uint64_t)m->no_backend, SVC_NO_BACKEND_RESET, SVC_NO_BACKEND_WAIT,
+			"no_backend", err) < 0 ||
+	    valid_range(m->wait_timeout, 0, 600000, "wait_timeout", err) < 0)
 		return tcp_within(err, "proxy");
 	if (c->backup_pool_id != 0 && c->backup_pool_id == c->pool_id)
 		return dp_fail(err, DP_INVALID, "proxy.backup_pool", "is the pool itself");
 	c->connect_timeout_ms = m->connect_timeout;
 	c->retries = m->retries;
 	c->accept_proxy_timeout_ms = header_timeout;
+	c->half_close_timeout_ms = m->half_close_timeout;
+	c->no_backend = (enum svc_no_backend)m->no_backend;
+	c->wait_ms = m->wait_timeout;
 	return 0;
 }
 

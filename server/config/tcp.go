@@ -182,7 +182,24 @@ type TCPProxy struct {
 	ConnectTimeout Duration `cfg:"connect-timeout"`
 	// Retries with other backends, up to 15; default 0.
 	Retries uint32 `cfg:"retries"`
+	// ProxyProtocolTrusted, if not empty, are the only clients that may begin with a header; others are reset.
+	ProxyProtocolTrusted []netip.Prefix `cfg:"proxy-protocol-trusted"`
+	// HalfCloseTimeout without data once one side closed its direction; default none.
+	HalfCloseTimeout Duration `cfg:"half-close-timeout"`
+	// NoBackend is what becomes of a client that no backend can take; default reset.
+	NoBackend NoBackend `cfg:"no-backend"`
+	// WaitTimeout of NoBackendWait, up to 10m; default 5s.
+	WaitTimeout Duration `cfg:"wait-timeout"`
 }
+
+// NoBackend is what becomes of a client that no backend can take.
+type NoBackend string
+
+// NoBackendWait holds the client for a while.
+const NoBackendWait NoBackend = "wait"
+
+// Values are the outcomes, in the order of their numbers in the seam.
+func (NoBackend) Values() []string { return []string{"reset", "close", string(NoBackendWait)} }
 
 // CongestionControl is an algorithm of congestion control.
 type CongestionControl string

@@ -269,6 +269,18 @@ func (v *validator) proxy(x *TCPProxy, p string) {
 	}
 	v.span(p+".connect-timeout", x.ConnectTimeout, ms, 10*minute)
 	limit(v, p+".retries", x.Retries, 1, 15)
+	v.prefixes(p+".proxy-protocol-trusted", x.ProxyProtocolTrusted)
+	switch n := len(x.ProxyProtocolTrusted); {
+	case n > 256:
+		v.errs.addf(p+".proxy-protocol-trusted", "%d prefixes, at most 256 are allowed", n)
+	case n > 0 && (x.ProxyProtocolIn == "" || x.ProxyProtocolIn == "off"):
+		v.errs.addf(p+".proxy-protocol-trusted", "goes with proxy-protocol-in only")
+	}
+	v.span(p+".half-close-timeout", x.HalfCloseTimeout, ms, day)
+	v.span(p+".wait-timeout", x.WaitTimeout, ms, 10*minute)
+	if x.WaitTimeout != 0 && x.NoBackend != NoBackendWait {
+		v.errs.addf(p+".wait-timeout", "goes with no-backend: wait only")
+	}
 }
 
 func (v *validator) tcpOptions(o *TCPOptions, p string, listener bool) {

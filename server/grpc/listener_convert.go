@@ -39,7 +39,8 @@ func listenerConfigOut(l *config.TCPListener) *vnfv1.TcpListenerConfig {
 		o.Proxy = &vnfv1.TcpProxyConfig{
 			Pool: p.Pool, BackupPool: p.BackupPool, ProxyProtocolIn: vnfv1.TcpProxyProtocol(wordNumber(p.ProxyProtocolIn)),
 			ProxyProtocolOut: vnfv1.TcpProxyProtocol(wordNumber(p.ProxyProtocolOut)), ConnectTimeout: spanOut(p.ConnectTimeout),
-			Retries: p.Retries,
+			Retries: p.Retries, ProxyProtocolTrusted: prefixesOut(p.ProxyProtocolTrusted), HalfCloseTimeout: spanOut(p.HalfCloseTimeout),
+			NoBackend: vnfv1.TcpNoBackend(wordNumber(p.NoBackend)), WaitTimeout: spanOut(p.WaitTimeout),
 		}
 	}
 	return o
@@ -111,6 +112,10 @@ func listenerConfigIn(c *checks, field string, m *vnfv1.TcpListenerConfig) confi
 			ProxyProtocolIn:  wordOf[config.ProxyProtocol](c, at("proxy.proxy_protocol_in"), p.GetProxyProtocolIn(), 0),
 			ProxyProtocolOut: wordOf[config.ProxyProtocol](c, at("proxy.proxy_protocol_out"), p.GetProxyProtocolOut(), 0),
 			ConnectTimeout:   spanIn(c, at("proxy.connect_timeout"), p.GetConnectTimeout()), Retries: p.GetRetries(),
+			ProxyProtocolTrusted: prefixesIn(c, at("proxy.proxy_protocol_trusted"), p.GetProxyProtocolTrusted()),
+			HalfCloseTimeout:     spanIn(c, at("proxy.half_close_timeout"), p.GetHalfCloseTimeout()),
+			NoBackend:            wordOf[config.NoBackend](c, at("proxy.no_backend"), p.GetNoBackend(), 0),
+			WaitTimeout:          spanIn(c, at("proxy.wait_timeout"), p.GetWaitTimeout()),
 		}
 	}
 	return l

@@ -369,9 +369,9 @@ static uint64_t proxy_next(const struct svc *s, const void *shared)
 	return ((const struct proxy_worker *)shared)->next_ns;
 }
 
-static int check_ms(struct svc_fault *f, const char *field, uint32_t v)
+static int check_ms(struct svc_fault *f, const char *field, uint32_t v, uint32_t max)
 {
-	return v <= 600000 ? 0 : svc_fault(f, field, "%u ms is above 600,000", v);
+	return v <= max ? 0 : svc_fault(f, field, "%u ms is above %u", v, max);
 }
 
 static int proxy_validate(const struct svc_listener_cfg *cfg, struct svc_fault *f)
@@ -401,9 +401,10 @@ static int proxy_validate(const struct svc_listener_cfg *cfg, struct svc_fault *
 		snprintf(field, sizeof(field), "proxy.trusted[%u].len", i);
 		return svc_fault(f, field, "%u is above 128", p->trusted[i].len);
 	}
-	if ((rc = check_ms(f, "proxy.connect_timeout_ms", p->connect_timeout_ms)) != 0 ||
-	    (rc = check_ms(f, "proxy.accept_proxy_timeout_ms", p->accept_proxy_timeout_ms)) != 0 ||
-	    (rc = check_ms(f, "proxy.wait_ms", p->wait_ms)) != 0)
+	if ((rc = check_ms(f, "proxy.connect_timeout_ms", p->connect_timeout_ms, 600000)) != 0 ||
+	    (rc = check_ms(f, "proxy.accept_proxy_timeout_ms", p->accept_proxy_timeout_ms,
+			   3600000)) != 0 ||
+	    (rc = check_ms(f, "proxy.wait_ms", p->wait_ms, 600000)) != 0)
 		return rc;
 	return 0;
 }

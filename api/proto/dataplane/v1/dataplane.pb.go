@@ -578,6 +578,59 @@ func (TcpProxyProtocol) EnumDescriptor() ([]byte, []int) {
 	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{8}
 }
 
+// What becomes of a client when no backend can take it.
+type TcpNoBackend int32
+
+const (
+	// It is reset.
+	TcpNoBackend_TCP_NO_BACKEND_RESET TcpNoBackend = 0
+	// The connection is accepted and closed in order: the port answers.
+	TcpNoBackend_TCP_NO_BACKEND_CLOSE TcpNoBackend = 1
+	// It is held for `wait_timeout`; if there is still no backend then, it is reset.
+	TcpNoBackend_TCP_NO_BACKEND_WAIT TcpNoBackend = 2
+)
+
+// Enum value maps for TcpNoBackend.
+var (
+	TcpNoBackend_name = map[int32]string{
+		0: "TCP_NO_BACKEND_RESET",
+		1: "TCP_NO_BACKEND_CLOSE",
+		2: "TCP_NO_BACKEND_WAIT",
+	}
+	TcpNoBackend_value = map[string]int32{
+		"TCP_NO_BACKEND_RESET": 0,
+		"TCP_NO_BACKEND_CLOSE": 1,
+		"TCP_NO_BACKEND_WAIT":  2,
+	}
+)
+
+func (x TcpNoBackend) Enum() *TcpNoBackend {
+	p := new(TcpNoBackend)
+	*p = x
+	return p
+}
+
+func (x TcpNoBackend) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpNoBackend) Descriptor() protoreflect.EnumDescriptor {
+	return file_dataplane_v1_dataplane_proto_enumTypes[9].Descriptor()
+}
+
+func (TcpNoBackend) Type() protoreflect.EnumType {
+	return &file_dataplane_v1_dataplane_proto_enumTypes[9]
+}
+
+func (x TcpNoBackend) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpNoBackend.Descriptor instead.
+func (TcpNoBackend) EnumDescriptor() ([]byte, []int) {
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{9}
+}
+
 type TcpBackendAdmin int32
 
 const (
@@ -613,11 +666,11 @@ func (x TcpBackendAdmin) String() string {
 }
 
 func (TcpBackendAdmin) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[9].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[10].Descriptor()
 }
 
 func (TcpBackendAdmin) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[9]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[10]
 }
 
 func (x TcpBackendAdmin) Number() protoreflect.EnumNumber {
@@ -626,7 +679,7 @@ func (x TcpBackendAdmin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpBackendAdmin.Descriptor instead.
 func (TcpBackendAdmin) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{9}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{10}
 }
 
 type TcpAlgorithm int32
@@ -663,11 +716,11 @@ func (x TcpAlgorithm) String() string {
 }
 
 func (TcpAlgorithm) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[10].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[11].Descriptor()
 }
 
 func (TcpAlgorithm) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[10]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[11]
 }
 
 func (x TcpAlgorithm) Number() protoreflect.EnumNumber {
@@ -676,7 +729,7 @@ func (x TcpAlgorithm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpAlgorithm.Descriptor instead.
 func (TcpAlgorithm) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{10}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{11}
 }
 
 type TcpHashKey int32
@@ -711,11 +764,11 @@ func (x TcpHashKey) String() string {
 }
 
 func (TcpHashKey) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[11].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[12].Descriptor()
 }
 
 func (TcpHashKey) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[11]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[12]
 }
 
 func (x TcpHashKey) Number() protoreflect.EnumNumber {
@@ -724,7 +777,7 @@ func (x TcpHashKey) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHashKey.Descriptor instead.
 func (TcpHashKey) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{11}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{12}
 }
 
 type TcpHealthCheckKind int32
@@ -763,11 +816,11 @@ func (x TcpHealthCheckKind) String() string {
 }
 
 func (TcpHealthCheckKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[12].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[13].Descriptor()
 }
 
 func (TcpHealthCheckKind) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[12]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[13]
 }
 
 func (x TcpHealthCheckKind) Number() protoreflect.EnumNumber {
@@ -776,7 +829,7 @@ func (x TcpHealthCheckKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHealthCheckKind.Descriptor instead.
 func (TcpHealthCheckKind) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{12}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{13}
 }
 
 type TcpSourceMode int32
@@ -815,11 +868,11 @@ func (x TcpSourceMode) String() string {
 }
 
 func (TcpSourceMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[13].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[14].Descriptor()
 }
 
 func (TcpSourceMode) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[13]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[14]
 }
 
 func (x TcpSourceMode) Number() protoreflect.EnumNumber {
@@ -828,7 +881,7 @@ func (x TcpSourceMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpSourceMode.Descriptor instead.
 func (TcpSourceMode) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{13}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{14}
 }
 
 type Table int32
@@ -912,11 +965,11 @@ func (x Table) String() string {
 }
 
 func (Table) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[14].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[15].Descriptor()
 }
 
 func (Table) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[14]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[15]
 }
 
 func (x Table) Number() protoreflect.EnumNumber {
@@ -925,7 +978,7 @@ func (x Table) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Table.Descriptor instead.
 func (Table) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{14}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{15}
 }
 
 type OperStatus int32
@@ -965,11 +1018,11 @@ func (x OperStatus) String() string {
 }
 
 func (OperStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[15].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[16].Descriptor()
 }
 
 func (OperStatus) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[15]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[16]
 }
 
 func (x OperStatus) Number() protoreflect.EnumNumber {
@@ -978,7 +1031,7 @@ func (x OperStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OperStatus.Descriptor instead.
 func (OperStatus) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{15}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{16}
 }
 
 type DadState int32
@@ -1018,11 +1071,11 @@ func (x DadState) String() string {
 }
 
 func (DadState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[16].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[17].Descriptor()
 }
 
 func (DadState) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[16]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[17]
 }
 
 func (x DadState) Number() protoreflect.EnumNumber {
@@ -1031,7 +1084,7 @@ func (x DadState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DadState.Descriptor instead.
 func (DadState) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{16}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{17}
 }
 
 // RFC 4861 section 7.3.2.
@@ -1083,11 +1136,11 @@ func (x NeighborNud) String() string {
 }
 
 func (NeighborNud) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[17].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[18].Descriptor()
 }
 
 func (NeighborNud) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[17]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[18]
 }
 
 func (x NeighborNud) Number() protoreflect.EnumNumber {
@@ -1096,7 +1149,7 @@ func (x NeighborNud) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NeighborNud.Descriptor instead.
 func (NeighborNud) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{17}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{18}
 }
 
 type RouteOrigin int32
@@ -1146,11 +1199,11 @@ func (x RouteOrigin) String() string {
 }
 
 func (RouteOrigin) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[18].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[19].Descriptor()
 }
 
 func (RouteOrigin) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[18]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[19]
 }
 
 func (x RouteOrigin) Number() protoreflect.EnumNumber {
@@ -1159,7 +1212,7 @@ func (x RouteOrigin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteOrigin.Descriptor instead.
 func (RouteOrigin) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{18}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{19}
 }
 
 type TcpHealth int32
@@ -1199,11 +1252,11 @@ func (x TcpHealth) String() string {
 }
 
 func (TcpHealth) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[19].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[20].Descriptor()
 }
 
 func (TcpHealth) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[19]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[20]
 }
 
 func (x TcpHealth) Number() protoreflect.EnumNumber {
@@ -1212,7 +1265,7 @@ func (x TcpHealth) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHealth.Descriptor instead.
 func (TcpHealth) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{19}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{20}
 }
 
 // RFC 9293 section 3.3.2.
@@ -1270,11 +1323,11 @@ func (x TcpState) String() string {
 }
 
 func (TcpState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[20].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[21].Descriptor()
 }
 
 func (TcpState) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[20]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[21]
 }
 
 func (x TcpState) Number() protoreflect.EnumNumber {
@@ -1283,7 +1336,7 @@ func (x TcpState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpState.Descriptor instead.
 func (TcpState) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{20}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{21}
 }
 
 type TcpCaState int32
@@ -1325,11 +1378,11 @@ func (x TcpCaState) String() string {
 }
 
 func (TcpCaState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[21].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[22].Descriptor()
 }
 
 func (TcpCaState) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[21]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[22]
 }
 
 func (x TcpCaState) Number() protoreflect.EnumNumber {
@@ -1338,7 +1391,7 @@ func (x TcpCaState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpCaState.Descriptor instead.
 func (TcpCaState) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{21}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{22}
 }
 
 type CaptureDirection int32
@@ -1374,11 +1427,11 @@ func (x CaptureDirection) String() string {
 }
 
 func (CaptureDirection) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[22].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[23].Descriptor()
 }
 
 func (CaptureDirection) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[22]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[23]
 }
 
 func (x CaptureDirection) Number() protoreflect.EnumNumber {
@@ -1387,7 +1440,7 @@ func (x CaptureDirection) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CaptureDirection.Descriptor instead.
 func (CaptureDirection) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{22}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{23}
 }
 
 type PingOutcome int32
@@ -1435,11 +1488,11 @@ func (x PingOutcome) String() string {
 }
 
 func (PingOutcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_dataplane_v1_dataplane_proto_enumTypes[23].Descriptor()
+	return file_dataplane_v1_dataplane_proto_enumTypes[24].Descriptor()
 }
 
 func (PingOutcome) Type() protoreflect.EnumType {
-	return &file_dataplane_v1_dataplane_proto_enumTypes[23]
+	return &file_dataplane_v1_dataplane_proto_enumTypes[24]
 }
 
 func (x PingOutcome) Number() protoreflect.EnumNumber {
@@ -1448,7 +1501,7 @@ func (x PingOutcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PingOutcome.Descriptor instead.
 func (PingOutcome) EnumDescriptor() ([]byte, []int) {
-	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{23}
+	return file_dataplane_v1_dataplane_proto_rawDescGZIP(), []int{24}
 }
 
 type Request struct {
@@ -4642,7 +4695,14 @@ type TcpProxy struct {
 	// Milliseconds for the connection to a backend, up to 600,000; 0 means 5,000.
 	ConnectTimeout uint32 `protobuf:"varint,5,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
 	// Other backends that are tried when one does not take the connection, up to 15.
-	Retries       uint32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
+	Retries uint32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
+	// With proxy_protocol_in: clients that may tell addresses, others are reset; empty: all may. At most 256.
+	ProxyProtocolTrusted []*TcpPrefix `protobuf:"bytes,7,rep,name=proxy_protocol_trusted,json=proxyProtocolTrusted,proto3" json:"proxy_protocol_trusted,omitempty"`
+	// Milliseconds without data once one side closed its direction, up to 86,400,000; 0: no limit but the idle timeout.
+	HalfCloseTimeout uint32       `protobuf:"varint,8,opt,name=half_close_timeout,json=halfCloseTimeout,proto3" json:"half_close_timeout,omitempty"`
+	NoBackend        TcpNoBackend `protobuf:"varint,9,opt,name=no_backend,json=noBackend,proto3,enum=millrace.dataplane.v1.TcpNoBackend" json:"no_backend,omitempty"`
+	// WAIT: milliseconds, up to 600,000; 0 means 5,000.
+	WaitTimeout   uint32 `protobuf:"varint,10,opt,name=wait_timeout,json=waitTimeout,proto3" json:"wait_timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4715,6 +4775,34 @@ func (x *TcpProxy) GetConnectTimeout() uint32 {
 func (x *TcpProxy) GetRetries() uint32 {
 	if x != nil {
 		return x.Retries
+	}
+	return 0
+}
+
+func (x *TcpProxy) GetProxyProtocolTrusted() []*TcpPrefix {
+	if x != nil {
+		return x.ProxyProtocolTrusted
+	}
+	return nil
+}
+
+func (x *TcpProxy) GetHalfCloseTimeout() uint32 {
+	if x != nil {
+		return x.HalfCloseTimeout
+	}
+	return 0
+}
+
+func (x *TcpProxy) GetNoBackend() TcpNoBackend {
+	if x != nil {
+		return x.NoBackend
+	}
+	return TcpNoBackend_TCP_NO_BACKEND_RESET
+}
+
+func (x *TcpProxy) GetWaitTimeout() uint32 {
+	if x != nil {
+		return x.WaitTimeout
 	}
 	return 0
 }
@@ -10723,7 +10811,7 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\fmax_requests\x18\a \x01(\rR\vmaxRequests\"\"\n" +
 	"\n" +
 	"TcpChargen\x12\x14\n" +
-	"\x05limit\x18\x01 \x01(\x04R\x05limit\"\xae\x02\n" +
+	"\x05limit\x18\x01 \x01(\x04R\x05limit\"\x9b\x04\n" +
 	"\bTcpProxy\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1f\n" +
 	"\vbackup_pool\x18\x02 \x01(\tR\n" +
@@ -10731,7 +10819,13 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x11proxy_protocol_in\x18\x03 \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\x0fproxyProtocolIn\x12U\n" +
 	"\x12proxy_protocol_out\x18\x04 \x01(\x0e2'.millrace.dataplane.v1.TcpProxyProtocolR\x10proxyProtocolOut\x12'\n" +
 	"\x0fconnect_timeout\x18\x05 \x01(\rR\x0econnectTimeout\x12\x18\n" +
-	"\aretries\x18\x06 \x01(\rR\aretries\"\xbf\x06\n" +
+	"\aretries\x18\x06 \x01(\rR\aretries\x12V\n" +
+	"\x16proxy_protocol_trusted\x18\a \x03(\v2 .millrace.dataplane.v1.TcpPrefixR\x14proxyProtocolTrusted\x12,\n" +
+	"\x12half_close_timeout\x18\b \x01(\rR\x10halfCloseTimeout\x12B\n" +
+	"\n" +
+	"no_backend\x18\t \x01(\x0e2#.millrace.dataplane.v1.TcpNoBackendR\tnoBackend\x12!\n" +
+	"\fwait_timeout\x18\n" +
+	" \x01(\rR\vwaitTimeout\"\xbf\x06\n" +
 	"\vTcpListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03vrf\x18\x02 \x01(\tR\x03vrf\x12\x18\n" +
@@ -11385,7 +11479,11 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x16TCP_PROXY_PROTOCOL_OFF\x10\x00\x12\x19\n" +
 	"\x15TCP_PROXY_PROTOCOL_V1\x10\x01\x12\x19\n" +
 	"\x15TCP_PROXY_PROTOCOL_V2\x10\x02\x12\x1a\n" +
-	"\x16TCP_PROXY_PROTOCOL_ANY\x10\x03*m\n" +
+	"\x16TCP_PROXY_PROTOCOL_ANY\x10\x03*[\n" +
+	"\fTcpNoBackend\x12\x18\n" +
+	"\x14TCP_NO_BACKEND_RESET\x10\x00\x12\x18\n" +
+	"\x14TCP_NO_BACKEND_CLOSE\x10\x01\x12\x17\n" +
+	"\x13TCP_NO_BACKEND_WAIT\x10\x02*m\n" +
 	"\x0fTcpBackendAdmin\x12\x1d\n" +
 	"\x19TCP_BACKEND_ADMIN_ENABLED\x10\x00\x12\x1b\n" +
 	"\x17TCP_BACKEND_ADMIN_DRAIN\x10\x01\x12\x1e\n" +
@@ -11502,7 +11600,7 @@ func file_dataplane_v1_dataplane_proto_rawDescGZIP() []byte {
 	return file_dataplane_v1_dataplane_proto_rawDescData
 }
 
-var file_dataplane_v1_dataplane_proto_enumTypes = make([]protoimpl.EnumInfo, 24)
+var file_dataplane_v1_dataplane_proto_enumTypes = make([]protoimpl.EnumInfo, 25)
 var file_dataplane_v1_dataplane_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_dataplane_v1_dataplane_proto_goTypes = []any{
 	(Code)(0),                   // 0: millrace.dataplane.v1.Code
@@ -11514,251 +11612,254 @@ var file_dataplane_v1_dataplane_proto_goTypes = []any{
 	(TcpServiceKind)(0),         // 6: millrace.dataplane.v1.TcpServiceKind
 	(TcpHttpMethod)(0),          // 7: millrace.dataplane.v1.TcpHttpMethod
 	(TcpProxyProtocol)(0),       // 8: millrace.dataplane.v1.TcpProxyProtocol
-	(TcpBackendAdmin)(0),        // 9: millrace.dataplane.v1.TcpBackendAdmin
-	(TcpAlgorithm)(0),           // 10: millrace.dataplane.v1.TcpAlgorithm
-	(TcpHashKey)(0),             // 11: millrace.dataplane.v1.TcpHashKey
-	(TcpHealthCheckKind)(0),     // 12: millrace.dataplane.v1.TcpHealthCheckKind
-	(TcpSourceMode)(0),          // 13: millrace.dataplane.v1.TcpSourceMode
-	(Table)(0),                  // 14: millrace.dataplane.v1.Table
-	(OperStatus)(0),             // 15: millrace.dataplane.v1.OperStatus
-	(DadState)(0),               // 16: millrace.dataplane.v1.DadState
-	(NeighborNud)(0),            // 17: millrace.dataplane.v1.NeighborNud
-	(RouteOrigin)(0),            // 18: millrace.dataplane.v1.RouteOrigin
-	(TcpHealth)(0),              // 19: millrace.dataplane.v1.TcpHealth
-	(TcpState)(0),               // 20: millrace.dataplane.v1.TcpState
-	(TcpCaState)(0),             // 21: millrace.dataplane.v1.TcpCaState
-	(CaptureDirection)(0),       // 22: millrace.dataplane.v1.CaptureDirection
-	(PingOutcome)(0),            // 23: millrace.dataplane.v1.PingOutcome
-	(*Request)(nil),             // 24: millrace.dataplane.v1.Request
-	(*Response)(nil),            // 25: millrace.dataplane.v1.Response
-	(*Error)(nil),               // 26: millrace.dataplane.v1.Error
-	(*Hello)(nil),               // 27: millrace.dataplane.v1.Hello
-	(*HelloResult)(nil),         // 28: millrace.dataplane.v1.HelloResult
-	(*Batch)(nil),               // 29: millrace.dataplane.v1.Batch
-	(*Op)(nil),                  // 30: millrace.dataplane.v1.Op
-	(*BatchResult)(nil),         // 31: millrace.dataplane.v1.BatchResult
-	(*OpError)(nil),             // 32: millrace.dataplane.v1.OpError
-	(*Sweep)(nil),               // 33: millrace.dataplane.v1.Sweep
-	(*SweepResult)(nil),         // 34: millrace.dataplane.v1.SweepResult
-	(*Vrf)(nil),                 // 35: millrace.dataplane.v1.Vrf
-	(*VrfKey)(nil),              // 36: millrace.dataplane.v1.VrfKey
-	(*Interface)(nil),           // 37: millrace.dataplane.v1.Interface
-	(*InterfaceKey)(nil),        // 38: millrace.dataplane.v1.InterfaceKey
-	(*Address)(nil),             // 39: millrace.dataplane.v1.Address
-	(*AddressKey)(nil),          // 40: millrace.dataplane.v1.AddressKey
-	(*Neighbor)(nil),            // 41: millrace.dataplane.v1.Neighbor
-	(*NeighborKey)(nil),         // 42: millrace.dataplane.v1.NeighborKey
-	(*NextHop)(nil),             // 43: millrace.dataplane.v1.NextHop
-	(*Group)(nil),               // 44: millrace.dataplane.v1.Group
-	(*Member)(nil),              // 45: millrace.dataplane.v1.Member
-	(*Route)(nil),               // 46: millrace.dataplane.v1.Route
-	(*RouteKey)(nil),            // 47: millrace.dataplane.v1.RouteKey
-	(*RouterAdvertisement)(nil), // 48: millrace.dataplane.v1.RouterAdvertisement
-	(*Settings)(nil),            // 49: millrace.dataplane.v1.Settings
-	(*TcpOptions)(nil),          // 50: millrace.dataplane.v1.TcpOptions
-	(*TcpPrefix)(nil),           // 51: millrace.dataplane.v1.TcpPrefix
-	(*TcpHttpHeader)(nil),       // 52: millrace.dataplane.v1.TcpHttpHeader
-	(*TcpHttpResponse)(nil),     // 53: millrace.dataplane.v1.TcpHttpResponse
-	(*TcpHttpRoute)(nil),        // 54: millrace.dataplane.v1.TcpHttpRoute
-	(*TcpHttp)(nil),             // 55: millrace.dataplane.v1.TcpHttp
-	(*TcpChargen)(nil),          // 56: millrace.dataplane.v1.TcpChargen
-	(*TcpProxy)(nil),            // 57: millrace.dataplane.v1.TcpProxy
-	(*TcpListener)(nil),         // 58: millrace.dataplane.v1.TcpListener
-	(*TcpListenerKey)(nil),      // 59: millrace.dataplane.v1.TcpListenerKey
-	(*TcpBackend)(nil),          // 60: millrace.dataplane.v1.TcpBackend
-	(*TcpHealthCheck)(nil),      // 61: millrace.dataplane.v1.TcpHealthCheck
-	(*TcpPool)(nil),             // 62: millrace.dataplane.v1.TcpPool
-	(*TcpPoolKey)(nil),          // 63: millrace.dataplane.v1.TcpPoolKey
-	(*List)(nil),                // 64: millrace.dataplane.v1.List
-	(*TcpFilter)(nil),           // 65: millrace.dataplane.v1.TcpFilter
-	(*ListResult)(nil),          // 66: millrace.dataplane.v1.ListResult
-	(*VrfState)(nil),            // 67: millrace.dataplane.v1.VrfState
-	(*InterfaceState)(nil),      // 68: millrace.dataplane.v1.InterfaceState
-	(*InterfaceCounters)(nil),   // 69: millrace.dataplane.v1.InterfaceCounters
-	(*AddressState)(nil),        // 70: millrace.dataplane.v1.AddressState
-	(*NeighborState)(nil),       // 71: millrace.dataplane.v1.NeighborState
-	(*NextHopState)(nil),        // 72: millrace.dataplane.v1.NextHopState
-	(*GroupState)(nil),          // 73: millrace.dataplane.v1.GroupState
-	(*RouteState)(nil),          // 74: millrace.dataplane.v1.RouteState
-	(*WorkerState)(nil),         // 75: millrace.dataplane.v1.WorkerState
-	(*NodeState)(nil),           // 76: millrace.dataplane.v1.NodeState
-	(*DropState)(nil),           // 77: millrace.dataplane.v1.DropState
-	(*TcpCounter)(nil),          // 78: millrace.dataplane.v1.TcpCounter
-	(*TcpListenerState)(nil),    // 79: millrace.dataplane.v1.TcpListenerState
-	(*TcpPoolState)(nil),        // 80: millrace.dataplane.v1.TcpPoolState
-	(*TcpBackendState)(nil),     // 81: millrace.dataplane.v1.TcpBackendState
-	(*TcpConnection)(nil),       // 82: millrace.dataplane.v1.TcpConnection
-	(*TcpWorkerState)(nil),      // 83: millrace.dataplane.v1.TcpWorkerState
-	(*XStat)(nil),               // 84: millrace.dataplane.v1.XStat
-	(*GetInfo)(nil),             // 85: millrace.dataplane.v1.GetInfo
-	(*Info)(nil),                // 86: millrace.dataplane.v1.Info
-	(*OwnerEpoch)(nil),          // 87: millrace.dataplane.v1.OwnerEpoch
-	(*Subscribe)(nil),           // 88: millrace.dataplane.v1.Subscribe
-	(*Event)(nil),               // 89: millrace.dataplane.v1.Event
-	(*TcpHealthEvent)(nil),      // 90: millrace.dataplane.v1.TcpHealthEvent
-	(*LinkEvent)(nil),           // 91: millrace.dataplane.v1.LinkEvent
-	(*NextHopEvent)(nil),        // 92: millrace.dataplane.v1.NextHopEvent
-	(*TableFullEvent)(nil),      // 93: millrace.dataplane.v1.TableFullEvent
-	(*Overflow)(nil),            // 94: millrace.dataplane.v1.Overflow
-	(*Trace)(nil),               // 95: millrace.dataplane.v1.Trace
-	(*TraceRecord)(nil),         // 96: millrace.dataplane.v1.TraceRecord
-	(*TraceStep)(nil),           // 97: millrace.dataplane.v1.TraceStep
-	(*Capture)(nil),             // 98: millrace.dataplane.v1.Capture
-	(*CapturedPackets)(nil),     // 99: millrace.dataplane.v1.CapturedPackets
-	(*CapturedPacket)(nil),      // 100: millrace.dataplane.v1.CapturedPacket
-	(*StreamEnd)(nil),           // 101: millrace.dataplane.v1.StreamEnd
-	(*Cancel)(nil),              // 102: millrace.dataplane.v1.Cancel
-	(*Ping)(nil),                // 103: millrace.dataplane.v1.Ping
-	(*PingResult)(nil),          // 104: millrace.dataplane.v1.PingResult
-	(*Lookup)(nil),              // 105: millrace.dataplane.v1.Lookup
-	(*LookupResult)(nil),        // 106: millrace.dataplane.v1.LookupResult
-	(*NeighborFlush)(nil),       // 107: millrace.dataplane.v1.NeighborFlush
-	(*ClearCounters)(nil),       // 108: millrace.dataplane.v1.ClearCounters
-	(*TcpKill)(nil),             // 109: millrace.dataplane.v1.TcpKill
-	(*Done)(nil),                // 110: millrace.dataplane.v1.Done
+	(TcpNoBackend)(0),           // 9: millrace.dataplane.v1.TcpNoBackend
+	(TcpBackendAdmin)(0),        // 10: millrace.dataplane.v1.TcpBackendAdmin
+	(TcpAlgorithm)(0),           // 11: millrace.dataplane.v1.TcpAlgorithm
+	(TcpHashKey)(0),             // 12: millrace.dataplane.v1.TcpHashKey
+	(TcpHealthCheckKind)(0),     // 13: millrace.dataplane.v1.TcpHealthCheckKind
+	(TcpSourceMode)(0),          // 14: millrace.dataplane.v1.TcpSourceMode
+	(Table)(0),                  // 15: millrace.dataplane.v1.Table
+	(OperStatus)(0),             // 16: millrace.dataplane.v1.OperStatus
+	(DadState)(0),               // 17: millrace.dataplane.v1.DadState
+	(NeighborNud)(0),            // 18: millrace.dataplane.v1.NeighborNud
+	(RouteOrigin)(0),            // 19: millrace.dataplane.v1.RouteOrigin
+	(TcpHealth)(0),              // 20: millrace.dataplane.v1.TcpHealth
+	(TcpState)(0),               // 21: millrace.dataplane.v1.TcpState
+	(TcpCaState)(0),             // 22: millrace.dataplane.v1.TcpCaState
+	(CaptureDirection)(0),       // 23: millrace.dataplane.v1.CaptureDirection
+	(PingOutcome)(0),            // 24: millrace.dataplane.v1.PingOutcome
+	(*Request)(nil),             // 25: millrace.dataplane.v1.Request
+	(*Response)(nil),            // 26: millrace.dataplane.v1.Response
+	(*Error)(nil),               // 27: millrace.dataplane.v1.Error
+	(*Hello)(nil),               // 28: millrace.dataplane.v1.Hello
+	(*HelloResult)(nil),         // 29: millrace.dataplane.v1.HelloResult
+	(*Batch)(nil),               // 30: millrace.dataplane.v1.Batch
+	(*Op)(nil),                  // 31: millrace.dataplane.v1.Op
+	(*BatchResult)(nil),         // 32: millrace.dataplane.v1.BatchResult
+	(*OpError)(nil),             // 33: millrace.dataplane.v1.OpError
+	(*Sweep)(nil),               // 34: millrace.dataplane.v1.Sweep
+	(*SweepResult)(nil),         // 35: millrace.dataplane.v1.SweepResult
+	(*Vrf)(nil),                 // 36: millrace.dataplane.v1.Vrf
+	(*VrfKey)(nil),              // 37: millrace.dataplane.v1.VrfKey
+	(*Interface)(nil),           // 38: millrace.dataplane.v1.Interface
+	(*InterfaceKey)(nil),        // 39: millrace.dataplane.v1.InterfaceKey
+	(*Address)(nil),             // 40: millrace.dataplane.v1.Address
+	(*AddressKey)(nil),          // 41: millrace.dataplane.v1.AddressKey
+	(*Neighbor)(nil),            // 42: millrace.dataplane.v1.Neighbor
+	(*NeighborKey)(nil),         // 43: millrace.dataplane.v1.NeighborKey
+	(*NextHop)(nil),             // 44: millrace.dataplane.v1.NextHop
+	(*Group)(nil),               // 45: millrace.dataplane.v1.Group
+	(*Member)(nil),              // 46: millrace.dataplane.v1.Member
+	(*Route)(nil),               // 47: millrace.dataplane.v1.Route
+	(*RouteKey)(nil),            // 48: millrace.dataplane.v1.RouteKey
+	(*RouterAdvertisement)(nil), // 49: millrace.dataplane.v1.RouterAdvertisement
+	(*Settings)(nil),            // 50: millrace.dataplane.v1.Settings
+	(*TcpOptions)(nil),          // 51: millrace.dataplane.v1.TcpOptions
+	(*TcpPrefix)(nil),           // 52: millrace.dataplane.v1.TcpPrefix
+	(*TcpHttpHeader)(nil),       // 53: millrace.dataplane.v1.TcpHttpHeader
+	(*TcpHttpResponse)(nil),     // 54: millrace.dataplane.v1.TcpHttpResponse
+	(*TcpHttpRoute)(nil),        // 55: millrace.dataplane.v1.TcpHttpRoute
+	(*TcpHttp)(nil),             // 56: millrace.dataplane.v1.TcpHttp
+	(*TcpChargen)(nil),          // 57: millrace.dataplane.v1.TcpChargen
+	(*TcpProxy)(nil),            // 58: millrace.dataplane.v1.TcpProxy
+	(*TcpListener)(nil),         // 59: millrace.dataplane.v1.TcpListener
+	(*TcpListenerKey)(nil),      // 60: millrace.dataplane.v1.TcpListenerKey
+	(*TcpBackend)(nil),          // 61: millrace.dataplane.v1.TcpBackend
+	(*TcpHealthCheck)(nil),      // 62: millrace.dataplane.v1.TcpHealthCheck
+	(*TcpPool)(nil),             // 63: millrace.dataplane.v1.TcpPool
+	(*TcpPoolKey)(nil),          // 64: millrace.dataplane.v1.TcpPoolKey
+	(*List)(nil),                // 65: millrace.dataplane.v1.List
+	(*TcpFilter)(nil),           // 66: millrace.dataplane.v1.TcpFilter
+	(*ListResult)(nil),          // 67: millrace.dataplane.v1.ListResult
+	(*VrfState)(nil),            // 68: millrace.dataplane.v1.VrfState
+	(*InterfaceState)(nil),      // 69: millrace.dataplane.v1.InterfaceState
+	(*InterfaceCounters)(nil),   // 70: millrace.dataplane.v1.InterfaceCounters
+	(*AddressState)(nil),        // 71: millrace.dataplane.v1.AddressState
+	(*NeighborState)(nil),       // 72: millrace.dataplane.v1.NeighborState
+	(*NextHopState)(nil),        // 73: millrace.dataplane.v1.NextHopState
+	(*GroupState)(nil),          // 74: millrace.dataplane.v1.GroupState
+	(*RouteState)(nil),          // 75: millrace.dataplane.v1.RouteState
+	(*WorkerState)(nil),         // 76: millrace.dataplane.v1.WorkerState
+	(*NodeState)(nil),           // 77: millrace.dataplane.v1.NodeState
+	(*DropState)(nil),           // 78: millrace.dataplane.v1.DropState
+	(*TcpCounter)(nil),          // 79: millrace.dataplane.v1.TcpCounter
+	(*TcpListenerState)(nil),    // 80: millrace.dataplane.v1.TcpListenerState
+	(*TcpPoolState)(nil),        // 81: millrace.dataplane.v1.TcpPoolState
+	(*TcpBackendState)(nil),     // 82: millrace.dataplane.v1.TcpBackendState
+	(*TcpConnection)(nil),       // 83: millrace.dataplane.v1.TcpConnection
+	(*TcpWorkerState)(nil),      // 84: millrace.dataplane.v1.TcpWorkerState
+	(*XStat)(nil),               // 85: millrace.dataplane.v1.XStat
+	(*GetInfo)(nil),             // 86: millrace.dataplane.v1.GetInfo
+	(*Info)(nil),                // 87: millrace.dataplane.v1.Info
+	(*OwnerEpoch)(nil),          // 88: millrace.dataplane.v1.OwnerEpoch
+	(*Subscribe)(nil),           // 89: millrace.dataplane.v1.Subscribe
+	(*Event)(nil),               // 90: millrace.dataplane.v1.Event
+	(*TcpHealthEvent)(nil),      // 91: millrace.dataplane.v1.TcpHealthEvent
+	(*LinkEvent)(nil),           // 92: millrace.dataplane.v1.LinkEvent
+	(*NextHopEvent)(nil),        // 93: millrace.dataplane.v1.NextHopEvent
+	(*TableFullEvent)(nil),      // 94: millrace.dataplane.v1.TableFullEvent
+	(*Overflow)(nil),            // 95: millrace.dataplane.v1.Overflow
+	(*Trace)(nil),               // 96: millrace.dataplane.v1.Trace
+	(*TraceRecord)(nil),         // 97: millrace.dataplane.v1.TraceRecord
+	(*TraceStep)(nil),           // 98: millrace.dataplane.v1.TraceStep
+	(*Capture)(nil),             // 99: millrace.dataplane.v1.Capture
+	(*CapturedPackets)(nil),     // 100: millrace.dataplane.v1.CapturedPackets
+	(*CapturedPacket)(nil),      // 101: millrace.dataplane.v1.CapturedPacket
+	(*StreamEnd)(nil),           // 102: millrace.dataplane.v1.StreamEnd
+	(*Cancel)(nil),              // 103: millrace.dataplane.v1.Cancel
+	(*Ping)(nil),                // 104: millrace.dataplane.v1.Ping
+	(*PingResult)(nil),          // 105: millrace.dataplane.v1.PingResult
+	(*Lookup)(nil),              // 106: millrace.dataplane.v1.Lookup
+	(*LookupResult)(nil),        // 107: millrace.dataplane.v1.LookupResult
+	(*NeighborFlush)(nil),       // 108: millrace.dataplane.v1.NeighborFlush
+	(*ClearCounters)(nil),       // 109: millrace.dataplane.v1.ClearCounters
+	(*TcpKill)(nil),             // 110: millrace.dataplane.v1.TcpKill
+	(*Done)(nil),                // 111: millrace.dataplane.v1.Done
 }
 var file_dataplane_v1_dataplane_proto_depIdxs = []int32{
-	27,  // 0: millrace.dataplane.v1.Request.hello:type_name -> millrace.dataplane.v1.Hello
-	29,  // 1: millrace.dataplane.v1.Request.batch:type_name -> millrace.dataplane.v1.Batch
-	33,  // 2: millrace.dataplane.v1.Request.sweep:type_name -> millrace.dataplane.v1.Sweep
-	64,  // 3: millrace.dataplane.v1.Request.list:type_name -> millrace.dataplane.v1.List
-	85,  // 4: millrace.dataplane.v1.Request.get_info:type_name -> millrace.dataplane.v1.GetInfo
-	88,  // 5: millrace.dataplane.v1.Request.subscribe:type_name -> millrace.dataplane.v1.Subscribe
-	95,  // 6: millrace.dataplane.v1.Request.trace:type_name -> millrace.dataplane.v1.Trace
-	98,  // 7: millrace.dataplane.v1.Request.capture:type_name -> millrace.dataplane.v1.Capture
-	102, // 8: millrace.dataplane.v1.Request.cancel:type_name -> millrace.dataplane.v1.Cancel
-	103, // 9: millrace.dataplane.v1.Request.ping:type_name -> millrace.dataplane.v1.Ping
-	105, // 10: millrace.dataplane.v1.Request.lookup:type_name -> millrace.dataplane.v1.Lookup
-	107, // 11: millrace.dataplane.v1.Request.neighbor_flush:type_name -> millrace.dataplane.v1.NeighborFlush
-	108, // 12: millrace.dataplane.v1.Request.clear_counters:type_name -> millrace.dataplane.v1.ClearCounters
-	109, // 13: millrace.dataplane.v1.Request.tcp_kill:type_name -> millrace.dataplane.v1.TcpKill
-	26,  // 14: millrace.dataplane.v1.Response.error:type_name -> millrace.dataplane.v1.Error
-	28,  // 15: millrace.dataplane.v1.Response.hello:type_name -> millrace.dataplane.v1.HelloResult
-	31,  // 16: millrace.dataplane.v1.Response.batch:type_name -> millrace.dataplane.v1.BatchResult
-	34,  // 17: millrace.dataplane.v1.Response.sweep:type_name -> millrace.dataplane.v1.SweepResult
-	66,  // 18: millrace.dataplane.v1.Response.list:type_name -> millrace.dataplane.v1.ListResult
-	86,  // 19: millrace.dataplane.v1.Response.info:type_name -> millrace.dataplane.v1.Info
-	89,  // 20: millrace.dataplane.v1.Response.event:type_name -> millrace.dataplane.v1.Event
-	104, // 21: millrace.dataplane.v1.Response.ping:type_name -> millrace.dataplane.v1.PingResult
-	106, // 22: millrace.dataplane.v1.Response.lookup:type_name -> millrace.dataplane.v1.LookupResult
-	110, // 23: millrace.dataplane.v1.Response.done:type_name -> millrace.dataplane.v1.Done
+	28,  // 0: millrace.dataplane.v1.Request.hello:type_name -> millrace.dataplane.v1.Hello
+	30,  // 1: millrace.dataplane.v1.Request.batch:type_name -> millrace.dataplane.v1.Batch
+	34,  // 2: millrace.dataplane.v1.Request.sweep:type_name -> millrace.dataplane.v1.Sweep
+	65,  // 3: millrace.dataplane.v1.Request.list:type_name -> millrace.dataplane.v1.List
+	86,  // 4: millrace.dataplane.v1.Request.get_info:type_name -> millrace.dataplane.v1.GetInfo
+	89,  // 5: millrace.dataplane.v1.Request.subscribe:type_name -> millrace.dataplane.v1.Subscribe
+	96,  // 6: millrace.dataplane.v1.Request.trace:type_name -> millrace.dataplane.v1.Trace
+	99,  // 7: millrace.dataplane.v1.Request.capture:type_name -> millrace.dataplane.v1.Capture
+	103, // 8: millrace.dataplane.v1.Request.cancel:type_name -> millrace.dataplane.v1.Cancel
+	104, // 9: millrace.dataplane.v1.Request.ping:type_name -> millrace.dataplane.v1.Ping
+	106, // 10: millrace.dataplane.v1.Request.lookup:type_name -> millrace.dataplane.v1.Lookup
+	108, // 11: millrace.dataplane.v1.Request.neighbor_flush:type_name -> millrace.dataplane.v1.NeighborFlush
+	109, // 12: millrace.dataplane.v1.Request.clear_counters:type_name -> millrace.dataplane.v1.ClearCounters
+	110, // 13: millrace.dataplane.v1.Request.tcp_kill:type_name -> millrace.dataplane.v1.TcpKill
+	27,  // 14: millrace.dataplane.v1.Response.error:type_name -> millrace.dataplane.v1.Error
+	29,  // 15: millrace.dataplane.v1.Response.hello:type_name -> millrace.dataplane.v1.HelloResult
+	32,  // 16: millrace.dataplane.v1.Response.batch:type_name -> millrace.dataplane.v1.BatchResult
+	35,  // 17: millrace.dataplane.v1.Response.sweep:type_name -> millrace.dataplane.v1.SweepResult
+	67,  // 18: millrace.dataplane.v1.Response.list:type_name -> millrace.dataplane.v1.ListResult
+	87,  // 19: millrace.dataplane.v1.Response.info:type_name -> millrace.dataplane.v1.Info
+	90,  // 20: millrace.dataplane.v1.Response.event:type_name -> millrace.dataplane.v1.Event
+	105, // 21: millrace.dataplane.v1.Response.ping:type_name -> millrace.dataplane.v1.PingResult
+	107, // 22: millrace.dataplane.v1.Response.lookup:type_name -> millrace.dataplane.v1.LookupResult
+	111, // 23: millrace.dataplane.v1.Response.done:type_name -> millrace.dataplane.v1.Done
 	0,   // 24: millrace.dataplane.v1.Error.code:type_name -> millrace.dataplane.v1.Code
-	30,  // 25: millrace.dataplane.v1.Batch.ops:type_name -> millrace.dataplane.v1.Op
-	35,  // 26: millrace.dataplane.v1.Op.vrf:type_name -> millrace.dataplane.v1.Vrf
-	36,  // 27: millrace.dataplane.v1.Op.vrf_delete:type_name -> millrace.dataplane.v1.VrfKey
-	37,  // 28: millrace.dataplane.v1.Op.interface:type_name -> millrace.dataplane.v1.Interface
-	38,  // 29: millrace.dataplane.v1.Op.interface_delete:type_name -> millrace.dataplane.v1.InterfaceKey
-	39,  // 30: millrace.dataplane.v1.Op.address:type_name -> millrace.dataplane.v1.Address
-	40,  // 31: millrace.dataplane.v1.Op.address_delete:type_name -> millrace.dataplane.v1.AddressKey
-	41,  // 32: millrace.dataplane.v1.Op.neighbor:type_name -> millrace.dataplane.v1.Neighbor
-	42,  // 33: millrace.dataplane.v1.Op.neighbor_delete:type_name -> millrace.dataplane.v1.NeighborKey
-	43,  // 34: millrace.dataplane.v1.Op.next_hop:type_name -> millrace.dataplane.v1.NextHop
-	44,  // 35: millrace.dataplane.v1.Op.group:type_name -> millrace.dataplane.v1.Group
-	46,  // 36: millrace.dataplane.v1.Op.route:type_name -> millrace.dataplane.v1.Route
-	47,  // 37: millrace.dataplane.v1.Op.route_delete:type_name -> millrace.dataplane.v1.RouteKey
-	48,  // 38: millrace.dataplane.v1.Op.router_advertisement:type_name -> millrace.dataplane.v1.RouterAdvertisement
-	38,  // 39: millrace.dataplane.v1.Op.router_advertisement_delete:type_name -> millrace.dataplane.v1.InterfaceKey
-	49,  // 40: millrace.dataplane.v1.Op.settings:type_name -> millrace.dataplane.v1.Settings
-	62,  // 41: millrace.dataplane.v1.Op.tcp_pool:type_name -> millrace.dataplane.v1.TcpPool
-	63,  // 42: millrace.dataplane.v1.Op.tcp_pool_delete:type_name -> millrace.dataplane.v1.TcpPoolKey
-	58,  // 43: millrace.dataplane.v1.Op.tcp_listener:type_name -> millrace.dataplane.v1.TcpListener
-	59,  // 44: millrace.dataplane.v1.Op.tcp_listener_delete:type_name -> millrace.dataplane.v1.TcpListenerKey
-	32,  // 45: millrace.dataplane.v1.BatchResult.failed:type_name -> millrace.dataplane.v1.OpError
-	26,  // 46: millrace.dataplane.v1.OpError.error:type_name -> millrace.dataplane.v1.Error
+	31,  // 25: millrace.dataplane.v1.Batch.ops:type_name -> millrace.dataplane.v1.Op
+	36,  // 26: millrace.dataplane.v1.Op.vrf:type_name -> millrace.dataplane.v1.Vrf
+	37,  // 27: millrace.dataplane.v1.Op.vrf_delete:type_name -> millrace.dataplane.v1.VrfKey
+	38,  // 28: millrace.dataplane.v1.Op.interface:type_name -> millrace.dataplane.v1.Interface
+	39,  // 29: millrace.dataplane.v1.Op.interface_delete:type_name -> millrace.dataplane.v1.InterfaceKey
+	40,  // 30: millrace.dataplane.v1.Op.address:type_name -> millrace.dataplane.v1.Address
+	41,  // 31: millrace.dataplane.v1.Op.address_delete:type_name -> millrace.dataplane.v1.AddressKey
+	42,  // 32: millrace.dataplane.v1.Op.neighbor:type_name -> millrace.dataplane.v1.Neighbor
+	43,  // 33: millrace.dataplane.v1.Op.neighbor_delete:type_name -> millrace.dataplane.v1.NeighborKey
+	44,  // 34: millrace.dataplane.v1.Op.next_hop:type_name -> millrace.dataplane.v1.NextHop
+	45,  // 35: millrace.dataplane.v1.Op.group:type_name -> millrace.dataplane.v1.Group
+	47,  // 36: millrace.dataplane.v1.Op.route:type_name -> millrace.dataplane.v1.Route
+	48,  // 37: millrace.dataplane.v1.Op.route_delete:type_name -> millrace.dataplane.v1.RouteKey
+	49,  // 38: millrace.dataplane.v1.Op.router_advertisement:type_name -> millrace.dataplane.v1.RouterAdvertisement
+	39,  // 39: millrace.dataplane.v1.Op.router_advertisement_delete:type_name -> millrace.dataplane.v1.InterfaceKey
+	50,  // 40: millrace.dataplane.v1.Op.settings:type_name -> millrace.dataplane.v1.Settings
+	63,  // 41: millrace.dataplane.v1.Op.tcp_pool:type_name -> millrace.dataplane.v1.TcpPool
+	64,  // 42: millrace.dataplane.v1.Op.tcp_pool_delete:type_name -> millrace.dataplane.v1.TcpPoolKey
+	59,  // 43: millrace.dataplane.v1.Op.tcp_listener:type_name -> millrace.dataplane.v1.TcpListener
+	60,  // 44: millrace.dataplane.v1.Op.tcp_listener_delete:type_name -> millrace.dataplane.v1.TcpListenerKey
+	33,  // 45: millrace.dataplane.v1.BatchResult.failed:type_name -> millrace.dataplane.v1.OpError
+	27,  // 46: millrace.dataplane.v1.OpError.error:type_name -> millrace.dataplane.v1.Error
 	1,   // 47: millrace.dataplane.v1.Interface.kind:type_name -> millrace.dataplane.v1.InterfaceKind
 	2,   // 48: millrace.dataplane.v1.Interface.urpf:type_name -> millrace.dataplane.v1.Urpf
 	3,   // 49: millrace.dataplane.v1.Address.kind:type_name -> millrace.dataplane.v1.AddressKind
 	4,   // 50: millrace.dataplane.v1.NextHop.kind:type_name -> millrace.dataplane.v1.NextHopKind
-	45,  // 51: millrace.dataplane.v1.Group.members:type_name -> millrace.dataplane.v1.Member
+	46,  // 51: millrace.dataplane.v1.Group.members:type_name -> millrace.dataplane.v1.Member
 	5,   // 52: millrace.dataplane.v1.TcpOptions.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
-	52,  // 53: millrace.dataplane.v1.TcpHttpResponse.headers:type_name -> millrace.dataplane.v1.TcpHttpHeader
-	53,  // 54: millrace.dataplane.v1.TcpHttpRoute.response:type_name -> millrace.dataplane.v1.TcpHttpResponse
-	53,  // 55: millrace.dataplane.v1.TcpHttp.response:type_name -> millrace.dataplane.v1.TcpHttpResponse
-	54,  // 56: millrace.dataplane.v1.TcpHttp.routes:type_name -> millrace.dataplane.v1.TcpHttpRoute
+	53,  // 53: millrace.dataplane.v1.TcpHttpResponse.headers:type_name -> millrace.dataplane.v1.TcpHttpHeader
+	54,  // 54: millrace.dataplane.v1.TcpHttpRoute.response:type_name -> millrace.dataplane.v1.TcpHttpResponse
+	54,  // 55: millrace.dataplane.v1.TcpHttp.response:type_name -> millrace.dataplane.v1.TcpHttpResponse
+	55,  // 56: millrace.dataplane.v1.TcpHttp.routes:type_name -> millrace.dataplane.v1.TcpHttpRoute
 	7,   // 57: millrace.dataplane.v1.TcpHttp.methods:type_name -> millrace.dataplane.v1.TcpHttpMethod
 	8,   // 58: millrace.dataplane.v1.TcpProxy.proxy_protocol_in:type_name -> millrace.dataplane.v1.TcpProxyProtocol
 	8,   // 59: millrace.dataplane.v1.TcpProxy.proxy_protocol_out:type_name -> millrace.dataplane.v1.TcpProxyProtocol
-	6,   // 60: millrace.dataplane.v1.TcpListener.service:type_name -> millrace.dataplane.v1.TcpServiceKind
-	55,  // 61: millrace.dataplane.v1.TcpListener.http:type_name -> millrace.dataplane.v1.TcpHttp
-	57,  // 62: millrace.dataplane.v1.TcpListener.proxy:type_name -> millrace.dataplane.v1.TcpProxy
-	56,  // 63: millrace.dataplane.v1.TcpListener.chargen:type_name -> millrace.dataplane.v1.TcpChargen
-	50,  // 64: millrace.dataplane.v1.TcpListener.options:type_name -> millrace.dataplane.v1.TcpOptions
-	51,  // 65: millrace.dataplane.v1.TcpListener.allow:type_name -> millrace.dataplane.v1.TcpPrefix
-	51,  // 66: millrace.dataplane.v1.TcpListener.deny:type_name -> millrace.dataplane.v1.TcpPrefix
-	9,   // 67: millrace.dataplane.v1.TcpBackend.admin:type_name -> millrace.dataplane.v1.TcpBackendAdmin
-	12,  // 68: millrace.dataplane.v1.TcpHealthCheck.kind:type_name -> millrace.dataplane.v1.TcpHealthCheckKind
-	8,   // 69: millrace.dataplane.v1.TcpHealthCheck.proxy_protocol:type_name -> millrace.dataplane.v1.TcpProxyProtocol
-	60,  // 70: millrace.dataplane.v1.TcpPool.backends:type_name -> millrace.dataplane.v1.TcpBackend
-	10,  // 71: millrace.dataplane.v1.TcpPool.algorithm:type_name -> millrace.dataplane.v1.TcpAlgorithm
-	11,  // 72: millrace.dataplane.v1.TcpPool.hash_key:type_name -> millrace.dataplane.v1.TcpHashKey
-	61,  // 73: millrace.dataplane.v1.TcpPool.health_check:type_name -> millrace.dataplane.v1.TcpHealthCheck
-	13,  // 74: millrace.dataplane.v1.TcpPool.source_mode:type_name -> millrace.dataplane.v1.TcpSourceMode
-	50,  // 75: millrace.dataplane.v1.TcpPool.options:type_name -> millrace.dataplane.v1.TcpOptions
-	14,  // 76: millrace.dataplane.v1.List.table:type_name -> millrace.dataplane.v1.Table
-	65,  // 77: millrace.dataplane.v1.List.tcp:type_name -> millrace.dataplane.v1.TcpFilter
-	51,  // 78: millrace.dataplane.v1.TcpFilter.local:type_name -> millrace.dataplane.v1.TcpPrefix
-	51,  // 79: millrace.dataplane.v1.TcpFilter.remote:type_name -> millrace.dataplane.v1.TcpPrefix
-	20,  // 80: millrace.dataplane.v1.TcpFilter.states:type_name -> millrace.dataplane.v1.TcpState
-	67,  // 81: millrace.dataplane.v1.ListResult.vrfs:type_name -> millrace.dataplane.v1.VrfState
-	68,  // 82: millrace.dataplane.v1.ListResult.interfaces:type_name -> millrace.dataplane.v1.InterfaceState
-	70,  // 83: millrace.dataplane.v1.ListResult.addresses:type_name -> millrace.dataplane.v1.AddressState
-	71,  // 84: millrace.dataplane.v1.ListResult.neighbors:type_name -> millrace.dataplane.v1.NeighborState
-	72,  // 85: millrace.dataplane.v1.ListResult.next_hops:type_name -> millrace.dataplane.v1.NextHopState
-	73,  // 86: millrace.dataplane.v1.ListResult.groups:type_name -> millrace.dataplane.v1.GroupState
-	74,  // 87: millrace.dataplane.v1.ListResult.routes:type_name -> millrace.dataplane.v1.RouteState
-	75,  // 88: millrace.dataplane.v1.ListResult.workers:type_name -> millrace.dataplane.v1.WorkerState
-	76,  // 89: millrace.dataplane.v1.ListResult.nodes:type_name -> millrace.dataplane.v1.NodeState
-	77,  // 90: millrace.dataplane.v1.ListResult.drops:type_name -> millrace.dataplane.v1.DropState
-	84,  // 91: millrace.dataplane.v1.ListResult.xstats:type_name -> millrace.dataplane.v1.XStat
-	79,  // 92: millrace.dataplane.v1.ListResult.tcp_listeners:type_name -> millrace.dataplane.v1.TcpListenerState
-	80,  // 93: millrace.dataplane.v1.ListResult.tcp_pools:type_name -> millrace.dataplane.v1.TcpPoolState
-	81,  // 94: millrace.dataplane.v1.ListResult.tcp_backends:type_name -> millrace.dataplane.v1.TcpBackendState
-	82,  // 95: millrace.dataplane.v1.ListResult.tcp_connections:type_name -> millrace.dataplane.v1.TcpConnection
-	78,  // 96: millrace.dataplane.v1.ListResult.tcp_counters:type_name -> millrace.dataplane.v1.TcpCounter
-	83,  // 97: millrace.dataplane.v1.ListResult.tcp_workers:type_name -> millrace.dataplane.v1.TcpWorkerState
-	37,  // 98: millrace.dataplane.v1.InterfaceState.config:type_name -> millrace.dataplane.v1.Interface
-	15,  // 99: millrace.dataplane.v1.InterfaceState.oper_status:type_name -> millrace.dataplane.v1.OperStatus
-	69,  // 100: millrace.dataplane.v1.InterfaceState.counters:type_name -> millrace.dataplane.v1.InterfaceCounters
-	16,  // 101: millrace.dataplane.v1.AddressState.dad:type_name -> millrace.dataplane.v1.DadState
-	3,   // 102: millrace.dataplane.v1.AddressState.kind:type_name -> millrace.dataplane.v1.AddressKind
-	17,  // 103: millrace.dataplane.v1.NeighborState.nud:type_name -> millrace.dataplane.v1.NeighborNud
-	43,  // 104: millrace.dataplane.v1.NextHopState.config:type_name -> millrace.dataplane.v1.NextHop
-	44,  // 105: millrace.dataplane.v1.GroupState.config:type_name -> millrace.dataplane.v1.Group
-	18,  // 106: millrace.dataplane.v1.RouteState.origin:type_name -> millrace.dataplane.v1.RouteOrigin
-	58,  // 107: millrace.dataplane.v1.TcpListenerState.config:type_name -> millrace.dataplane.v1.TcpListener
-	78,  // 108: millrace.dataplane.v1.TcpListenerState.service:type_name -> millrace.dataplane.v1.TcpCounter
-	62,  // 109: millrace.dataplane.v1.TcpPoolState.config:type_name -> millrace.dataplane.v1.TcpPool
-	60,  // 110: millrace.dataplane.v1.TcpBackendState.config:type_name -> millrace.dataplane.v1.TcpBackend
-	19,  // 111: millrace.dataplane.v1.TcpBackendState.health:type_name -> millrace.dataplane.v1.TcpHealth
-	20,  // 112: millrace.dataplane.v1.TcpConnection.state:type_name -> millrace.dataplane.v1.TcpState
-	5,   // 113: millrace.dataplane.v1.TcpConnection.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
-	21,  // 114: millrace.dataplane.v1.TcpConnection.ca_state:type_name -> millrace.dataplane.v1.TcpCaState
-	87,  // 115: millrace.dataplane.v1.Info.owners:type_name -> millrace.dataplane.v1.OwnerEpoch
-	91,  // 116: millrace.dataplane.v1.Event.link:type_name -> millrace.dataplane.v1.LinkEvent
-	71,  // 117: millrace.dataplane.v1.Event.neighbor:type_name -> millrace.dataplane.v1.NeighborState
-	42,  // 118: millrace.dataplane.v1.Event.neighbor_gone:type_name -> millrace.dataplane.v1.NeighborKey
-	70,  // 119: millrace.dataplane.v1.Event.address:type_name -> millrace.dataplane.v1.AddressState
-	92,  // 120: millrace.dataplane.v1.Event.next_hop:type_name -> millrace.dataplane.v1.NextHopEvent
-	93,  // 121: millrace.dataplane.v1.Event.table_full:type_name -> millrace.dataplane.v1.TableFullEvent
-	94,  // 122: millrace.dataplane.v1.Event.overflow:type_name -> millrace.dataplane.v1.Overflow
-	96,  // 123: millrace.dataplane.v1.Event.trace:type_name -> millrace.dataplane.v1.TraceRecord
-	99,  // 124: millrace.dataplane.v1.Event.captured:type_name -> millrace.dataplane.v1.CapturedPackets
-	38,  // 125: millrace.dataplane.v1.Event.interface_gone:type_name -> millrace.dataplane.v1.InterfaceKey
-	101, // 126: millrace.dataplane.v1.Event.end:type_name -> millrace.dataplane.v1.StreamEnd
-	90,  // 127: millrace.dataplane.v1.Event.tcp_health:type_name -> millrace.dataplane.v1.TcpHealthEvent
-	19,  // 128: millrace.dataplane.v1.TcpHealthEvent.health:type_name -> millrace.dataplane.v1.TcpHealth
-	15,  // 129: millrace.dataplane.v1.LinkEvent.oper_status:type_name -> millrace.dataplane.v1.OperStatus
-	97,  // 130: millrace.dataplane.v1.TraceRecord.steps:type_name -> millrace.dataplane.v1.TraceStep
-	22,  // 131: millrace.dataplane.v1.Capture.direction:type_name -> millrace.dataplane.v1.CaptureDirection
-	100, // 132: millrace.dataplane.v1.CapturedPackets.packets:type_name -> millrace.dataplane.v1.CapturedPacket
-	23,  // 133: millrace.dataplane.v1.PingResult.outcome:type_name -> millrace.dataplane.v1.PingOutcome
-	74,  // 134: millrace.dataplane.v1.LookupResult.route:type_name -> millrace.dataplane.v1.RouteState
-	65,  // 135: millrace.dataplane.v1.TcpKill.filter:type_name -> millrace.dataplane.v1.TcpFilter
-	136, // [136:136] is the sub-list for method output_type
-	136, // [136:136] is the sub-list for method input_type
-	136, // [136:136] is the sub-list for extension type_name
-	136, // [136:136] is the sub-list for extension extendee
-	0,   // [0:136] is the sub-list for field type_name
+	52,  // 60: millrace.dataplane.v1.TcpProxy.proxy_protocol_trusted:type_name -> millrace.dataplane.v1.TcpPrefix
+	9,   // 61: millrace.dataplane.v1.TcpProxy.no_backend:type_name -> millrace.dataplane.v1.TcpNoBackend
+	6,   // 62: millrace.dataplane.v1.TcpListener.service:type_name -> millrace.dataplane.v1.TcpServiceKind
+	56,  // 63: millrace.dataplane.v1.TcpListener.http:type_name -> millrace.dataplane.v1.TcpHttp
+	58,  // 64: millrace.dataplane.v1.TcpListener.proxy:type_name -> millrace.dataplane.v1.TcpProxy
+	57,  // 65: millrace.dataplane.v1.TcpListener.chargen:type_name -> millrace.dataplane.v1.TcpChargen
+	51,  // 66: millrace.dataplane.v1.TcpListener.options:type_name -> millrace.dataplane.v1.TcpOptions
+	52,  // 67: millrace.dataplane.v1.TcpListener.allow:type_name -> millrace.dataplane.v1.TcpPrefix
+	52,  // 68: millrace.dataplane.v1.TcpListener.deny:type_name -> millrace.dataplane.v1.TcpPrefix
+	10,  // 69: millrace.dataplane.v1.TcpBackend.admin:type_name -> millrace.dataplane.v1.TcpBackendAdmin
+	13,  // 70: millrace.dataplane.v1.TcpHealthCheck.kind:type_name -> millrace.dataplane.v1.TcpHealthCheckKind
+	8,   // 71: millrace.dataplane.v1.TcpHealthCheck.proxy_protocol:type_name -> millrace.dataplane.v1.TcpProxyProtocol
+	61,  // 72: millrace.dataplane.v1.TcpPool.backends:type_name -> millrace.dataplane.v1.TcpBackend
+	11,  // 73: millrace.dataplane.v1.TcpPool.algorithm:type_name -> millrace.dataplane.v1.TcpAlgorithm
+	12,  // 74: millrace.dataplane.v1.TcpPool.hash_key:type_name -> millrace.dataplane.v1.TcpHashKey
+	62,  // 75: millrace.dataplane.v1.TcpPool.health_check:type_name -> millrace.dataplane.v1.TcpHealthCheck
+	14,  // 76: millrace.dataplane.v1.TcpPool.source_mode:type_name -> millrace.dataplane.v1.TcpSourceMode
+	51,  // 77: millrace.dataplane.v1.TcpPool.options:type_name -> millrace.dataplane.v1.TcpOptions
+	15,  // 78: millrace.dataplane.v1.List.table:type_name -> millrace.dataplane.v1.Table
+	66,  // 79: millrace.dataplane.v1.List.tcp:type_name -> millrace.dataplane.v1.TcpFilter
+	52,  // 80: millrace.dataplane.v1.TcpFilter.local:type_name -> millrace.dataplane.v1.TcpPrefix
+	52,  // 81: millrace.dataplane.v1.TcpFilter.remote:type_name -> millrace.dataplane.v1.TcpPrefix
+	21,  // 82: millrace.dataplane.v1.TcpFilter.states:type_name -> millrace.dataplane.v1.TcpState
+	68,  // 83: millrace.dataplane.v1.ListResult.vrfs:type_name -> millrace.dataplane.v1.VrfState
+	69,  // 84: millrace.dataplane.v1.ListResult.interfaces:type_name -> millrace.dataplane.v1.InterfaceState
+	71,  // 85: millrace.dataplane.v1.ListResult.addresses:type_name -> millrace.dataplane.v1.AddressState
+	72,  // 86: millrace.dataplane.v1.ListResult.neighbors:type_name -> millrace.dataplane.v1.NeighborState
+	73,  // 87: millrace.dataplane.v1.ListResult.next_hops:type_name -> millrace.dataplane.v1.NextHopState
+	74,  // 88: millrace.dataplane.v1.ListResult.groups:type_name -> millrace.dataplane.v1.GroupState
+	75,  // 89: millrace.dataplane.v1.ListResult.routes:type_name -> millrace.dataplane.v1.RouteState
+	76,  // 90: millrace.dataplane.v1.ListResult.workers:type_name -> millrace.dataplane.v1.WorkerState
+	77,  // 91: millrace.dataplane.v1.ListResult.nodes:type_name -> millrace.dataplane.v1.NodeState
+	78,  // 92: millrace.dataplane.v1.ListResult.drops:type_name -> millrace.dataplane.v1.DropState
+	85,  // 93: millrace.dataplane.v1.ListResult.xstats:type_name -> millrace.dataplane.v1.XStat
+	80,  // 94: millrace.dataplane.v1.ListResult.tcp_listeners:type_name -> millrace.dataplane.v1.TcpListenerState
+	81,  // 95: millrace.dataplane.v1.ListResult.tcp_pools:type_name -> millrace.dataplane.v1.TcpPoolState
+	82,  // 96: millrace.dataplane.v1.ListResult.tcp_backends:type_name -> millrace.dataplane.v1.TcpBackendState
+	83,  // 97: millrace.dataplane.v1.ListResult.tcp_connections:type_name -> millrace.dataplane.v1.TcpConnection
+	79,  // 98: millrace.dataplane.v1.ListResult.tcp_counters:type_name -> millrace.dataplane.v1.TcpCounter
+	84,  // 99: millrace.dataplane.v1.ListResult.tcp_workers:type_name -> millrace.dataplane.v1.TcpWorkerState
+	38,  // 100: millrace.dataplane.v1.InterfaceState.config:type_name -> millrace.dataplane.v1.Interface
+	16,  // 101: millrace.dataplane.v1.InterfaceState.oper_status:type_name -> millrace.dataplane.v1.OperStatus
+	70,  // 102: millrace.dataplane.v1.InterfaceState.counters:type_name -> millrace.dataplane.v1.InterfaceCounters
+	17,  // 103: millrace.dataplane.v1.AddressState.dad:type_name -> millrace.dataplane.v1.DadState
+	3,   // 104: millrace.dataplane.v1.AddressState.kind:type_name -> millrace.dataplane.v1.AddressKind
+	18,  // 105: millrace.dataplane.v1.NeighborState.nud:type_name -> millrace.dataplane.v1.NeighborNud
+	44,  // 106: millrace.dataplane.v1.NextHopState.config:type_name -> millrace.dataplane.v1.NextHop
+	45,  // 107: millrace.dataplane.v1.GroupState.config:type_name -> millrace.dataplane.v1.Group
+	19,  // 108: millrace.dataplane.v1.RouteState.origin:type_name -> millrace.dataplane.v1.RouteOrigin
+	59,  // 109: millrace.dataplane.v1.TcpListenerState.config:type_name -> millrace.dataplane.v1.TcpListener
+	79,  // 110: millrace.dataplane.v1.TcpListenerState.service:type_name -> millrace.dataplane.v1.TcpCounter
+	63,  // 111: millrace.dataplane.v1.TcpPoolState.config:type_name -> millrace.dataplane.v1.TcpPool
+	61,  // 112: millrace.dataplane.v1.TcpBackendState.config:type_name -> millrace.dataplane.v1.TcpBackend
+	20,  // 113: millrace.dataplane.v1.TcpBackendState.health:type_name -> millrace.dataplane.v1.TcpHealth
+	21,  // 114: millrace.dataplane.v1.TcpConnection.state:type_name -> millrace.dataplane.v1.TcpState
+	5,   // 115: millrace.dataplane.v1.TcpConnection.congestion_control:type_name -> millrace.dataplane.v1.TcpCongestionControl
+	22,  // 116: millrace.dataplane.v1.TcpConnection.ca_state:type_name -> millrace.dataplane.v1.TcpCaState
+	88,  // 117: millrace.dataplane.v1.Info.owners:type_name -> millrace.dataplane.v1.OwnerEpoch
+	92,  // 118: millrace.dataplane.v1.Event.link:type_name -> millrace.dataplane.v1.LinkEvent
+	72,  // 119: millrace.dataplane.v1.Event.neighbor:type_name -> millrace.dataplane.v1.NeighborState
+	43,  // 120: millrace.dataplane.v1.Event.neighbor_gone:type_name -> millrace.dataplane.v1.NeighborKey
+	71,  // 121: millrace.dataplane.v1.Event.address:type_name -> millrace.dataplane.v1.AddressState
+	93,  // 122: millrace.dataplane.v1.Event.next_hop:type_name -> millrace.dataplane.v1.NextHopEvent
+	94,  // 123: millrace.dataplane.v1.Event.table_full:type_name -> millrace.dataplane.v1.TableFullEvent
+	95,  // 124: millrace.dataplane.v1.Event.overflow:type_name -> millrace.dataplane.v1.Overflow
+	97,  // 125: millrace.dataplane.v1.Event.trace:type_name -> millrace.dataplane.v1.TraceRecord
+	100, // 126: millrace.dataplane.v1.Event.captured:type_name -> millrace.dataplane.v1.CapturedPackets
+	39,  // 127: millrace.dataplane.v1.Event.interface_gone:type_name -> millrace.dataplane.v1.InterfaceKey
+	102, // 128: millrace.dataplane.v1.Event.end:type_name -> millrace.dataplane.v1.StreamEnd
+	91,  // 129: millrace.dataplane.v1.Event.tcp_health:type_name -> millrace.dataplane.v1.TcpHealthEvent
+	20,  // 130: millrace.dataplane.v1.TcpHealthEvent.health:type_name -> millrace.dataplane.v1.TcpHealth
+	16,  // 131: millrace.dataplane.v1.LinkEvent.oper_status:type_name -> millrace.dataplane.v1.OperStatus
+	98,  // 132: millrace.dataplane.v1.TraceRecord.steps:type_name -> millrace.dataplane.v1.TraceStep
+	23,  // 133: millrace.dataplane.v1.Capture.direction:type_name -> millrace.dataplane.v1.CaptureDirection
+	101, // 134: millrace.dataplane.v1.CapturedPackets.packets:type_name -> millrace.dataplane.v1.CapturedPacket
+	24,  // 135: millrace.dataplane.v1.PingResult.outcome:type_name -> millrace.dataplane.v1.PingOutcome
+	75,  // 136: millrace.dataplane.v1.LookupResult.route:type_name -> millrace.dataplane.v1.RouteState
+	66,  // 137: millrace.dataplane.v1.TcpKill.filter:type_name -> millrace.dataplane.v1.TcpFilter
+	138, // [138:138] is the sub-list for method output_type
+	138, // [138:138] is the sub-list for method input_type
+	138, // [138:138] is the sub-list for extension type_name
+	138, // [138:138] is the sub-list for extension extendee
+	0,   // [0:138] is the sub-list for field type_name
 }
 
 func init() { file_dataplane_v1_dataplane_proto_init() }
@@ -11835,7 +11936,7 @@ func file_dataplane_v1_dataplane_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dataplane_v1_dataplane_proto_rawDesc), len(file_dataplane_v1_dataplane_proto_rawDesc)),
-			NumEnums:      24,
+			NumEnums:      25,
 			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -140,6 +140,59 @@ func (TcpProxyProtocol) EnumDescriptor() ([]byte, []int) {
 	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{1}
 }
 
+// What becomes of a client when no backend can take it.
+type TcpNoBackend int32
+
+const (
+	// It is reset.
+	TcpNoBackend_TCP_NO_BACKEND_RESET TcpNoBackend = 0
+	// The connection is accepted and closed in order: the port answers.
+	TcpNoBackend_TCP_NO_BACKEND_CLOSE TcpNoBackend = 1
+	// It is held for wait_timeout; if there is still no backend then, it is reset.
+	TcpNoBackend_TCP_NO_BACKEND_WAIT TcpNoBackend = 2
+)
+
+// Enum value maps for TcpNoBackend.
+var (
+	TcpNoBackend_name = map[int32]string{
+		0: "TCP_NO_BACKEND_RESET",
+		1: "TCP_NO_BACKEND_CLOSE",
+		2: "TCP_NO_BACKEND_WAIT",
+	}
+	TcpNoBackend_value = map[string]int32{
+		"TCP_NO_BACKEND_RESET": 0,
+		"TCP_NO_BACKEND_CLOSE": 1,
+		"TCP_NO_BACKEND_WAIT":  2,
+	}
+)
+
+func (x TcpNoBackend) Enum() *TcpNoBackend {
+	p := new(TcpNoBackend)
+	*p = x
+	return p
+}
+
+func (x TcpNoBackend) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TcpNoBackend) Descriptor() protoreflect.EnumDescriptor {
+	return file_vnf_v1_termination_proto_enumTypes[2].Descriptor()
+}
+
+func (TcpNoBackend) Type() protoreflect.EnumType {
+	return &file_vnf_v1_termination_proto_enumTypes[2]
+}
+
+func (x TcpNoBackend) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TcpNoBackend.Descriptor instead.
+func (TcpNoBackend) EnumDescriptor() ([]byte, []int) {
+	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{2}
+}
+
 type TcpBackendAdmin int32
 
 const (
@@ -175,11 +228,11 @@ func (x TcpBackendAdmin) String() string {
 }
 
 func (TcpBackendAdmin) Descriptor() protoreflect.EnumDescriptor {
-	return file_vnf_v1_termination_proto_enumTypes[2].Descriptor()
+	return file_vnf_v1_termination_proto_enumTypes[3].Descriptor()
 }
 
 func (TcpBackendAdmin) Type() protoreflect.EnumType {
-	return &file_vnf_v1_termination_proto_enumTypes[2]
+	return &file_vnf_v1_termination_proto_enumTypes[3]
 }
 
 func (x TcpBackendAdmin) Number() protoreflect.EnumNumber {
@@ -188,7 +241,7 @@ func (x TcpBackendAdmin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpBackendAdmin.Descriptor instead.
 func (TcpBackendAdmin) EnumDescriptor() ([]byte, []int) {
-	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{2}
+	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{3}
 }
 
 type TcpAlgorithm int32
@@ -225,11 +278,11 @@ func (x TcpAlgorithm) String() string {
 }
 
 func (TcpAlgorithm) Descriptor() protoreflect.EnumDescriptor {
-	return file_vnf_v1_termination_proto_enumTypes[3].Descriptor()
+	return file_vnf_v1_termination_proto_enumTypes[4].Descriptor()
 }
 
 func (TcpAlgorithm) Type() protoreflect.EnumType {
-	return &file_vnf_v1_termination_proto_enumTypes[3]
+	return &file_vnf_v1_termination_proto_enumTypes[4]
 }
 
 func (x TcpAlgorithm) Number() protoreflect.EnumNumber {
@@ -238,7 +291,7 @@ func (x TcpAlgorithm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpAlgorithm.Descriptor instead.
 func (TcpAlgorithm) EnumDescriptor() ([]byte, []int) {
-	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{3}
+	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{4}
 }
 
 type TcpHashKey int32
@@ -273,11 +326,11 @@ func (x TcpHashKey) String() string {
 }
 
 func (TcpHashKey) Descriptor() protoreflect.EnumDescriptor {
-	return file_vnf_v1_termination_proto_enumTypes[4].Descriptor()
+	return file_vnf_v1_termination_proto_enumTypes[5].Descriptor()
 }
 
 func (TcpHashKey) Type() protoreflect.EnumType {
-	return &file_vnf_v1_termination_proto_enumTypes[4]
+	return &file_vnf_v1_termination_proto_enumTypes[5]
 }
 
 func (x TcpHashKey) Number() protoreflect.EnumNumber {
@@ -286,7 +339,7 @@ func (x TcpHashKey) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHashKey.Descriptor instead.
 func (TcpHashKey) EnumDescriptor() ([]byte, []int) {
-	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{4}
+	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{5}
 }
 
 type TcpHealthCheckKind int32
@@ -325,11 +378,11 @@ func (x TcpHealthCheckKind) String() string {
 }
 
 func (TcpHealthCheckKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_vnf_v1_termination_proto_enumTypes[5].Descriptor()
+	return file_vnf_v1_termination_proto_enumTypes[6].Descriptor()
 }
 
 func (TcpHealthCheckKind) Type() protoreflect.EnumType {
-	return &file_vnf_v1_termination_proto_enumTypes[5]
+	return &file_vnf_v1_termination_proto_enumTypes[6]
 }
 
 func (x TcpHealthCheckKind) Number() protoreflect.EnumNumber {
@@ -338,7 +391,7 @@ func (x TcpHealthCheckKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHealthCheckKind.Descriptor instead.
 func (TcpHealthCheckKind) EnumDescriptor() ([]byte, []int) {
-	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{5}
+	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{6}
 }
 
 type TcpSourceMode int32
@@ -377,11 +430,11 @@ func (x TcpSourceMode) String() string {
 }
 
 func (TcpSourceMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_vnf_v1_termination_proto_enumTypes[6].Descriptor()
+	return file_vnf_v1_termination_proto_enumTypes[7].Descriptor()
 }
 
 func (TcpSourceMode) Type() protoreflect.EnumType {
-	return &file_vnf_v1_termination_proto_enumTypes[6]
+	return &file_vnf_v1_termination_proto_enumTypes[7]
 }
 
 func (x TcpSourceMode) Number() protoreflect.EnumNumber {
@@ -390,7 +443,7 @@ func (x TcpSourceMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpSourceMode.Descriptor instead.
 func (TcpSourceMode) EnumDescriptor() ([]byte, []int) {
-	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{6}
+	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{7}
 }
 
 type TcpHealth int32
@@ -431,11 +484,11 @@ func (x TcpHealth) String() string {
 }
 
 func (TcpHealth) Descriptor() protoreflect.EnumDescriptor {
-	return file_vnf_v1_termination_proto_enumTypes[7].Descriptor()
+	return file_vnf_v1_termination_proto_enumTypes[8].Descriptor()
 }
 
 func (TcpHealth) Type() protoreflect.EnumType {
-	return &file_vnf_v1_termination_proto_enumTypes[7]
+	return &file_vnf_v1_termination_proto_enumTypes[8]
 }
 
 func (x TcpHealth) Number() protoreflect.EnumNumber {
@@ -444,7 +497,7 @@ func (x TcpHealth) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TcpHealth.Descriptor instead.
 func (TcpHealth) EnumDescriptor() ([]byte, []int) {
-	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{7}
+	return file_vnf_v1_termination_proto_rawDescGZIP(), []int{8}
 }
 
 type TcpListenerConfig struct {
@@ -980,14 +1033,21 @@ type TcpProxyConfig struct {
 	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	// Pool that is used while that one is not healthy; empty: none.
 	BackupPool string `protobuf:"bytes,2,opt,name=backup_pool,json=backupPool,proto3" json:"backup_pool,omitempty"`
-	// Clients begin with this header; without a right one, the connection is reset. Allow only the senders that may tell addresses.
+	// Clients begin with this header; without a right one, the connection is reset.
 	ProxyProtocolIn TcpProxyProtocol `protobuf:"varint,3,opt,name=proxy_protocol_in,json=proxyProtocolIn,proto3,enum=millrace.vnf.v1.TcpProxyProtocol" json:"proxy_protocol_in,omitempty"`
 	// Header sent to the backends.
 	ProxyProtocolOut TcpProxyProtocol `protobuf:"varint,4,opt,name=proxy_protocol_out,json=proxyProtocolOut,proto3,enum=millrace.vnf.v1.TcpProxyProtocol" json:"proxy_protocol_out,omitempty"`
 	// For the connection to a backend, up to 10 minutes; absent: 5 s.
 	ConnectTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"`
 	// Other backends tried when one does not take the connection, up to 15.
-	Retries       uint32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
+	Retries uint32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
+	// With proxy_protocol_in: prefixes of clients that may tell addresses, others are reset; empty: all may. At most 256.
+	ProxyProtocolTrusted []string `protobuf:"bytes,7,rep,name=proxy_protocol_trusted,json=proxyProtocolTrusted,proto3" json:"proxy_protocol_trusted,omitempty"`
+	// Without data once one side closed its direction, up to 24 hours; absent: no limit but the idle timeout.
+	HalfCloseTimeout *durationpb.Duration `protobuf:"bytes,8,opt,name=half_close_timeout,json=halfCloseTimeout,proto3" json:"half_close_timeout,omitempty"`
+	NoBackend        TcpNoBackend         `protobuf:"varint,9,opt,name=no_backend,json=noBackend,proto3,enum=millrace.vnf.v1.TcpNoBackend" json:"no_backend,omitempty"`
+	// Of WAIT, up to 10 minutes; absent: 5 s.
+	WaitTimeout   *durationpb.Duration `protobuf:"bytes,10,opt,name=wait_timeout,json=waitTimeout,proto3" json:"wait_timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1062,6 +1122,34 @@ func (x *TcpProxyConfig) GetRetries() uint32 {
 		return x.Retries
 	}
 	return 0
+}
+
+func (x *TcpProxyConfig) GetProxyProtocolTrusted() []string {
+	if x != nil {
+		return x.ProxyProtocolTrusted
+	}
+	return nil
+}
+
+func (x *TcpProxyConfig) GetHalfCloseTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.HalfCloseTimeout
+	}
+	return nil
+}
+
+func (x *TcpProxyConfig) GetNoBackend() TcpNoBackend {
+	if x != nil {
+		return x.NoBackend
+	}
+	return TcpNoBackend_TCP_NO_BACKEND_RESET
+}
+
+func (x *TcpProxyConfig) GetWaitTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.WaitTimeout
+	}
+	return nil
 }
 
 // What a listener does now. Counters are since the listener is there.
@@ -3766,7 +3854,7 @@ const file_vnf_v1_termination_proto_rawDesc = "" +
 	"\x06server\x18\x04 \x01(\tR\x06server\x12<\n" +
 	"\fbody_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\vbodyTimeout\x12\x19\n" +
 	"\bmax_body\x18\x06 \x01(\x04R\amaxBody\x12!\n" +
-	"\fmax_requests\x18\a \x01(\rR\vmaxRequests\"\xc3\x02\n" +
+	"\fmax_requests\x18\a \x01(\rR\vmaxRequests\"\xbe\x04\n" +
 	"\x0eTcpProxyConfig\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1f\n" +
 	"\vbackup_pool\x18\x02 \x01(\tR\n" +
@@ -3774,7 +3862,13 @@ const file_vnf_v1_termination_proto_rawDesc = "" +
 	"\x11proxy_protocol_in\x18\x03 \x01(\x0e2!.millrace.vnf.v1.TcpProxyProtocolR\x0fproxyProtocolIn\x12O\n" +
 	"\x12proxy_protocol_out\x18\x04 \x01(\x0e2!.millrace.vnf.v1.TcpProxyProtocolR\x10proxyProtocolOut\x12B\n" +
 	"\x0fconnect_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x0econnectTimeout\x12\x18\n" +
-	"\aretries\x18\x06 \x01(\rR\aretries\"\x9a\x06\n" +
+	"\aretries\x18\x06 \x01(\rR\aretries\x124\n" +
+	"\x16proxy_protocol_trusted\x18\a \x03(\tR\x14proxyProtocolTrusted\x12G\n" +
+	"\x12half_close_timeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\x10halfCloseTimeout\x12<\n" +
+	"\n" +
+	"no_backend\x18\t \x01(\x0e2\x1d.millrace.vnf.v1.TcpNoBackendR\tnoBackend\x12<\n" +
+	"\fwait_timeout\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout\"\x9a\x06\n" +
 	"\x10TcpListenerState\x12\x18\n" +
 	"\apresent\x18\x01 \x01(\bR\apresent\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -4002,7 +4096,11 @@ const file_vnf_v1_termination_proto_rawDesc = "" +
 	"\x16TCP_PROXY_PROTOCOL_OFF\x10\x00\x12\x19\n" +
 	"\x15TCP_PROXY_PROTOCOL_V1\x10\x01\x12\x19\n" +
 	"\x15TCP_PROXY_PROTOCOL_V2\x10\x02\x12\x1a\n" +
-	"\x16TCP_PROXY_PROTOCOL_ANY\x10\x03*m\n" +
+	"\x16TCP_PROXY_PROTOCOL_ANY\x10\x03*[\n" +
+	"\fTcpNoBackend\x12\x18\n" +
+	"\x14TCP_NO_BACKEND_RESET\x10\x00\x12\x18\n" +
+	"\x14TCP_NO_BACKEND_CLOSE\x10\x01\x12\x17\n" +
+	"\x13TCP_NO_BACKEND_WAIT\x10\x02*m\n" +
 	"\x0fTcpBackendAdmin\x12\x1d\n" +
 	"\x19TCP_BACKEND_ADMIN_ENABLED\x10\x00\x12\x1b\n" +
 	"\x17TCP_BACKEND_ADMIN_DRAIN\x10\x01\x12\x1e\n" +
@@ -4063,182 +4161,186 @@ func file_vnf_v1_termination_proto_rawDescGZIP() []byte {
 	return file_vnf_v1_termination_proto_rawDescData
 }
 
-var file_vnf_v1_termination_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_vnf_v1_termination_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
 var file_vnf_v1_termination_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_vnf_v1_termination_proto_goTypes = []any{
 	(TcpServiceKind)(0),                // 0: millrace.vnf.v1.TcpServiceKind
 	(TcpProxyProtocol)(0),              // 1: millrace.vnf.v1.TcpProxyProtocol
-	(TcpBackendAdmin)(0),               // 2: millrace.vnf.v1.TcpBackendAdmin
-	(TcpAlgorithm)(0),                  // 3: millrace.vnf.v1.TcpAlgorithm
-	(TcpHashKey)(0),                    // 4: millrace.vnf.v1.TcpHashKey
-	(TcpHealthCheckKind)(0),            // 5: millrace.vnf.v1.TcpHealthCheckKind
-	(TcpSourceMode)(0),                 // 6: millrace.vnf.v1.TcpSourceMode
-	(TcpHealth)(0),                     // 7: millrace.vnf.v1.TcpHealth
-	(*TcpListenerConfig)(nil),          // 8: millrace.vnf.v1.TcpListenerConfig
-	(*TcpHttpHeader)(nil),              // 9: millrace.vnf.v1.TcpHttpHeader
-	(*TcpHttpResponse)(nil),            // 10: millrace.vnf.v1.TcpHttpResponse
-	(*TcpHttpRoute)(nil),               // 11: millrace.vnf.v1.TcpHttpRoute
-	(*TcpHttpConfig)(nil),              // 12: millrace.vnf.v1.TcpHttpConfig
-	(*TcpProxyConfig)(nil),             // 13: millrace.vnf.v1.TcpProxyConfig
-	(*TcpListenerState)(nil),           // 14: millrace.vnf.v1.TcpListenerState
-	(*TcpListener)(nil),                // 15: millrace.vnf.v1.TcpListener
-	(*ListTcpListenersRequest)(nil),    // 16: millrace.vnf.v1.ListTcpListenersRequest
-	(*ListTcpListenersResponse)(nil),   // 17: millrace.vnf.v1.ListTcpListenersResponse
-	(*GetTcpListenerRequest)(nil),      // 18: millrace.vnf.v1.GetTcpListenerRequest
-	(*CreateTcpListenerRequest)(nil),   // 19: millrace.vnf.v1.CreateTcpListenerRequest
-	(*UpdateTcpListenerRequest)(nil),   // 20: millrace.vnf.v1.UpdateTcpListenerRequest
-	(*DeleteTcpListenerRequest)(nil),   // 21: millrace.vnf.v1.DeleteTcpListenerRequest
-	(*DeleteTcpListenerResponse)(nil),  // 22: millrace.vnf.v1.DeleteTcpListenerResponse
-	(*TcpBackendConfig)(nil),           // 23: millrace.vnf.v1.TcpBackendConfig
-	(*TcpHealthCheck)(nil),             // 24: millrace.vnf.v1.TcpHealthCheck
-	(*TcpPoolConfig)(nil),              // 25: millrace.vnf.v1.TcpPoolConfig
-	(*TcpPassiveCheck)(nil),            // 26: millrace.vnf.v1.TcpPassiveCheck
-	(*TcpBackendState)(nil),            // 27: millrace.vnf.v1.TcpBackendState
-	(*TcpBackend)(nil),                 // 28: millrace.vnf.v1.TcpBackend
-	(*TcpPoolState)(nil),               // 29: millrace.vnf.v1.TcpPoolState
-	(*TcpPool)(nil),                    // 30: millrace.vnf.v1.TcpPool
-	(*ListTcpPoolsRequest)(nil),        // 31: millrace.vnf.v1.ListTcpPoolsRequest
-	(*ListTcpPoolsResponse)(nil),       // 32: millrace.vnf.v1.ListTcpPoolsResponse
-	(*GetTcpPoolRequest)(nil),          // 33: millrace.vnf.v1.GetTcpPoolRequest
-	(*CreateTcpPoolRequest)(nil),       // 34: millrace.vnf.v1.CreateTcpPoolRequest
-	(*UpdateTcpPoolRequest)(nil),       // 35: millrace.vnf.v1.UpdateTcpPoolRequest
-	(*DeleteTcpPoolRequest)(nil),       // 36: millrace.vnf.v1.DeleteTcpPoolRequest
-	(*DeleteTcpPoolResponse)(nil),      // 37: millrace.vnf.v1.DeleteTcpPoolResponse
-	(*SetTcpBackendRequest)(nil),       // 38: millrace.vnf.v1.SetTcpBackendRequest
-	(*DeleteTcpBackendRequest)(nil),    // 39: millrace.vnf.v1.DeleteTcpBackendRequest
-	(*SetTcpBackendAdminRequest)(nil),  // 40: millrace.vnf.v1.SetTcpBackendAdminRequest
-	(*TcpVipConfig)(nil),               // 41: millrace.vnf.v1.TcpVipConfig
-	(*TcpVipState)(nil),                // 42: millrace.vnf.v1.TcpVipState
-	(*TcpVip)(nil),                     // 43: millrace.vnf.v1.TcpVip
-	(*ListTcpVipsRequest)(nil),         // 44: millrace.vnf.v1.ListTcpVipsRequest
-	(*ListTcpVipsResponse)(nil),        // 45: millrace.vnf.v1.ListTcpVipsResponse
-	(*CreateTcpVipRequest)(nil),        // 46: millrace.vnf.v1.CreateTcpVipRequest
-	(*DeleteTcpVipRequest)(nil),        // 47: millrace.vnf.v1.DeleteTcpVipRequest
-	(*DeleteTcpVipResponse)(nil),       // 48: millrace.vnf.v1.DeleteTcpVipResponse
-	(*WatchTcpHealthRequest)(nil),      // 49: millrace.vnf.v1.WatchTcpHealthRequest
-	(*TcpHealthEvent)(nil),             // 50: millrace.vnf.v1.TcpHealthEvent
-	(*TcpOptions)(nil),                 // 51: millrace.vnf.v1.TcpOptions
-	(*durationpb.Duration)(nil),        // 52: google.protobuf.Duration
-	(*TcpCounter)(nil),                 // 53: millrace.vnf.v1.TcpCounter
-	(*fieldmaskpb.FieldMask)(nil),      // 54: google.protobuf.FieldMask
-	(*timestamppb.Timestamp)(nil),      // 55: google.protobuf.Timestamp
-	(DadState)(0),                      // 56: millrace.vnf.v1.DadState
-	(EventKind)(0),                     // 57: millrace.vnf.v1.EventKind
-	(*ListTcpConnectionsRequest)(nil),  // 58: millrace.vnf.v1.ListTcpConnectionsRequest
-	(*KillTcpConnectionsRequest)(nil),  // 59: millrace.vnf.v1.KillTcpConnectionsRequest
-	(*GetTcpStatisticsRequest)(nil),    // 60: millrace.vnf.v1.GetTcpStatisticsRequest
-	(*ListTcpConnectionsResponse)(nil), // 61: millrace.vnf.v1.ListTcpConnectionsResponse
-	(*KillTcpConnectionsResponse)(nil), // 62: millrace.vnf.v1.KillTcpConnectionsResponse
-	(*TcpStatistics)(nil),              // 63: millrace.vnf.v1.TcpStatistics
+	(TcpNoBackend)(0),                  // 2: millrace.vnf.v1.TcpNoBackend
+	(TcpBackendAdmin)(0),               // 3: millrace.vnf.v1.TcpBackendAdmin
+	(TcpAlgorithm)(0),                  // 4: millrace.vnf.v1.TcpAlgorithm
+	(TcpHashKey)(0),                    // 5: millrace.vnf.v1.TcpHashKey
+	(TcpHealthCheckKind)(0),            // 6: millrace.vnf.v1.TcpHealthCheckKind
+	(TcpSourceMode)(0),                 // 7: millrace.vnf.v1.TcpSourceMode
+	(TcpHealth)(0),                     // 8: millrace.vnf.v1.TcpHealth
+	(*TcpListenerConfig)(nil),          // 9: millrace.vnf.v1.TcpListenerConfig
+	(*TcpHttpHeader)(nil),              // 10: millrace.vnf.v1.TcpHttpHeader
+	(*TcpHttpResponse)(nil),            // 11: millrace.vnf.v1.TcpHttpResponse
+	(*TcpHttpRoute)(nil),               // 12: millrace.vnf.v1.TcpHttpRoute
+	(*TcpHttpConfig)(nil),              // 13: millrace.vnf.v1.TcpHttpConfig
+	(*TcpProxyConfig)(nil),             // 14: millrace.vnf.v1.TcpProxyConfig
+	(*TcpListenerState)(nil),           // 15: millrace.vnf.v1.TcpListenerState
+	(*TcpListener)(nil),                // 16: millrace.vnf.v1.TcpListener
+	(*ListTcpListenersRequest)(nil),    // 17: millrace.vnf.v1.ListTcpListenersRequest
+	(*ListTcpListenersResponse)(nil),   // 18: millrace.vnf.v1.ListTcpListenersResponse
+	(*GetTcpListenerRequest)(nil),      // 19: millrace.vnf.v1.GetTcpListenerRequest
+	(*CreateTcpListenerRequest)(nil),   // 20: millrace.vnf.v1.CreateTcpListenerRequest
+	(*UpdateTcpListenerRequest)(nil),   // 21: millrace.vnf.v1.UpdateTcpListenerRequest
+	(*DeleteTcpListenerRequest)(nil),   // 22: millrace.vnf.v1.DeleteTcpListenerRequest
+	(*DeleteTcpListenerResponse)(nil),  // 23: millrace.vnf.v1.DeleteTcpListenerResponse
+	(*TcpBackendConfig)(nil),           // 24: millrace.vnf.v1.TcpBackendConfig
+	(*TcpHealthCheck)(nil),             // 25: millrace.vnf.v1.TcpHealthCheck
+	(*TcpPoolConfig)(nil),              // 26: millrace.vnf.v1.TcpPoolConfig
+	(*TcpPassiveCheck)(nil),            // 27: millrace.vnf.v1.TcpPassiveCheck
+	(*TcpBackendState)(nil),            // 28: millrace.vnf.v1.TcpBackendState
+	(*TcpBackend)(nil),                 // 29: millrace.vnf.v1.TcpBackend
+	(*TcpPoolState)(nil),               // 30: millrace.vnf.v1.TcpPoolState
+	(*TcpPool)(nil),                    // 31: millrace.vnf.v1.TcpPool
+	(*ListTcpPoolsRequest)(nil),        // 32: millrace.vnf.v1.ListTcpPoolsRequest
+	(*ListTcpPoolsResponse)(nil),       // 33: millrace.vnf.v1.ListTcpPoolsResponse
+	(*GetTcpPoolRequest)(nil),          // 34: millrace.vnf.v1.GetTcpPoolRequest
+	(*CreateTcpPoolRequest)(nil),       // 35: millrace.vnf.v1.CreateTcpPoolRequest
+	(*UpdateTcpPoolRequest)(nil),       // 36: millrace.vnf.v1.UpdateTcpPoolRequest
+	(*DeleteTcpPoolRequest)(nil),       // 37: millrace.vnf.v1.DeleteTcpPoolRequest
+	(*DeleteTcpPoolResponse)(nil),      // 38: millrace.vnf.v1.DeleteTcpPoolResponse
+	(*SetTcpBackendRequest)(nil),       // 39: millrace.vnf.v1.SetTcpBackendRequest
+	(*DeleteTcpBackendRequest)(nil),    // 40: millrace.vnf.v1.DeleteTcpBackendRequest
+	(*SetTcpBackendAdminRequest)(nil),  // 41: millrace.vnf.v1.SetTcpBackendAdminRequest
+	(*TcpVipConfig)(nil),               // 42: millrace.vnf.v1.TcpVipConfig
+	(*TcpVipState)(nil),                // 43: millrace.vnf.v1.TcpVipState
+	(*TcpVip)(nil),                     // 44: millrace.vnf.v1.TcpVip
+	(*ListTcpVipsRequest)(nil),         // 45: millrace.vnf.v1.ListTcpVipsRequest
+	(*ListTcpVipsResponse)(nil),        // 46: millrace.vnf.v1.ListTcpVipsResponse
+	(*CreateTcpVipRequest)(nil),        // 47: millrace.vnf.v1.CreateTcpVipRequest
+	(*DeleteTcpVipRequest)(nil),        // 48: millrace.vnf.v1.DeleteTcpVipRequest
+	(*DeleteTcpVipResponse)(nil),       // 49: millrace.vnf.v1.DeleteTcpVipResponse
+	(*WatchTcpHealthRequest)(nil),      // 50: millrace.vnf.v1.WatchTcpHealthRequest
+	(*TcpHealthEvent)(nil),             // 51: millrace.vnf.v1.TcpHealthEvent
+	(*TcpOptions)(nil),                 // 52: millrace.vnf.v1.TcpOptions
+	(*durationpb.Duration)(nil),        // 53: google.protobuf.Duration
+	(*TcpCounter)(nil),                 // 54: millrace.vnf.v1.TcpCounter
+	(*fieldmaskpb.FieldMask)(nil),      // 55: google.protobuf.FieldMask
+	(*timestamppb.Timestamp)(nil),      // 56: google.protobuf.Timestamp
+	(DadState)(0),                      // 57: millrace.vnf.v1.DadState
+	(EventKind)(0),                     // 58: millrace.vnf.v1.EventKind
+	(*ListTcpConnectionsRequest)(nil),  // 59: millrace.vnf.v1.ListTcpConnectionsRequest
+	(*KillTcpConnectionsRequest)(nil),  // 60: millrace.vnf.v1.KillTcpConnectionsRequest
+	(*GetTcpStatisticsRequest)(nil),    // 61: millrace.vnf.v1.GetTcpStatisticsRequest
+	(*ListTcpConnectionsResponse)(nil), // 62: millrace.vnf.v1.ListTcpConnectionsResponse
+	(*KillTcpConnectionsResponse)(nil), // 63: millrace.vnf.v1.KillTcpConnectionsResponse
+	(*TcpStatistics)(nil),              // 64: millrace.vnf.v1.TcpStatistics
 }
 var file_vnf_v1_termination_proto_depIdxs = []int32{
 	0,  // 0: millrace.vnf.v1.TcpListenerConfig.service:type_name -> millrace.vnf.v1.TcpServiceKind
-	12, // 1: millrace.vnf.v1.TcpListenerConfig.http:type_name -> millrace.vnf.v1.TcpHttpConfig
-	13, // 2: millrace.vnf.v1.TcpListenerConfig.proxy:type_name -> millrace.vnf.v1.TcpProxyConfig
-	51, // 3: millrace.vnf.v1.TcpListenerConfig.options:type_name -> millrace.vnf.v1.TcpOptions
-	52, // 4: millrace.vnf.v1.TcpListenerConfig.idle_timeout:type_name -> google.protobuf.Duration
-	52, // 5: millrace.vnf.v1.TcpListenerConfig.total_timeout:type_name -> google.protobuf.Duration
-	52, // 6: millrace.vnf.v1.TcpListenerConfig.header_timeout:type_name -> google.protobuf.Duration
-	52, // 7: millrace.vnf.v1.TcpListenerConfig.drain_timeout:type_name -> google.protobuf.Duration
-	9,  // 8: millrace.vnf.v1.TcpHttpResponse.headers:type_name -> millrace.vnf.v1.TcpHttpHeader
-	10, // 9: millrace.vnf.v1.TcpHttpRoute.response:type_name -> millrace.vnf.v1.TcpHttpResponse
-	10, // 10: millrace.vnf.v1.TcpHttpConfig.response:type_name -> millrace.vnf.v1.TcpHttpResponse
-	11, // 11: millrace.vnf.v1.TcpHttpConfig.routes:type_name -> millrace.vnf.v1.TcpHttpRoute
-	52, // 12: millrace.vnf.v1.TcpHttpConfig.body_timeout:type_name -> google.protobuf.Duration
+	13, // 1: millrace.vnf.v1.TcpListenerConfig.http:type_name -> millrace.vnf.v1.TcpHttpConfig
+	14, // 2: millrace.vnf.v1.TcpListenerConfig.proxy:type_name -> millrace.vnf.v1.TcpProxyConfig
+	52, // 3: millrace.vnf.v1.TcpListenerConfig.options:type_name -> millrace.vnf.v1.TcpOptions
+	53, // 4: millrace.vnf.v1.TcpListenerConfig.idle_timeout:type_name -> google.protobuf.Duration
+	53, // 5: millrace.vnf.v1.TcpListenerConfig.total_timeout:type_name -> google.protobuf.Duration
+	53, // 6: millrace.vnf.v1.TcpListenerConfig.header_timeout:type_name -> google.protobuf.Duration
+	53, // 7: millrace.vnf.v1.TcpListenerConfig.drain_timeout:type_name -> google.protobuf.Duration
+	10, // 8: millrace.vnf.v1.TcpHttpResponse.headers:type_name -> millrace.vnf.v1.TcpHttpHeader
+	11, // 9: millrace.vnf.v1.TcpHttpRoute.response:type_name -> millrace.vnf.v1.TcpHttpResponse
+	11, // 10: millrace.vnf.v1.TcpHttpConfig.response:type_name -> millrace.vnf.v1.TcpHttpResponse
+	12, // 11: millrace.vnf.v1.TcpHttpConfig.routes:type_name -> millrace.vnf.v1.TcpHttpRoute
+	53, // 12: millrace.vnf.v1.TcpHttpConfig.body_timeout:type_name -> google.protobuf.Duration
 	1,  // 13: millrace.vnf.v1.TcpProxyConfig.proxy_protocol_in:type_name -> millrace.vnf.v1.TcpProxyProtocol
 	1,  // 14: millrace.vnf.v1.TcpProxyConfig.proxy_protocol_out:type_name -> millrace.vnf.v1.TcpProxyProtocol
-	52, // 15: millrace.vnf.v1.TcpProxyConfig.connect_timeout:type_name -> google.protobuf.Duration
-	53, // 16: millrace.vnf.v1.TcpListenerState.service:type_name -> millrace.vnf.v1.TcpCounter
-	8,  // 17: millrace.vnf.v1.TcpListener.config:type_name -> millrace.vnf.v1.TcpListenerConfig
-	14, // 18: millrace.vnf.v1.TcpListener.state:type_name -> millrace.vnf.v1.TcpListenerState
-	15, // 19: millrace.vnf.v1.ListTcpListenersResponse.listeners:type_name -> millrace.vnf.v1.TcpListener
-	8,  // 20: millrace.vnf.v1.CreateTcpListenerRequest.config:type_name -> millrace.vnf.v1.TcpListenerConfig
-	8,  // 21: millrace.vnf.v1.UpdateTcpListenerRequest.config:type_name -> millrace.vnf.v1.TcpListenerConfig
-	54, // 22: millrace.vnf.v1.UpdateTcpListenerRequest.update_mask:type_name -> google.protobuf.FieldMask
-	52, // 23: millrace.vnf.v1.DeleteTcpListenerRequest.drain:type_name -> google.protobuf.Duration
-	2,  // 24: millrace.vnf.v1.TcpBackendConfig.admin:type_name -> millrace.vnf.v1.TcpBackendAdmin
-	52, // 25: millrace.vnf.v1.TcpBackendConfig.drain_timeout:type_name -> google.protobuf.Duration
-	5,  // 26: millrace.vnf.v1.TcpHealthCheck.kind:type_name -> millrace.vnf.v1.TcpHealthCheckKind
-	52, // 27: millrace.vnf.v1.TcpHealthCheck.interval:type_name -> google.protobuf.Duration
-	52, // 28: millrace.vnf.v1.TcpHealthCheck.timeout:type_name -> google.protobuf.Duration
-	1,  // 29: millrace.vnf.v1.TcpHealthCheck.proxy_protocol:type_name -> millrace.vnf.v1.TcpProxyProtocol
-	23, // 30: millrace.vnf.v1.TcpPoolConfig.backends:type_name -> millrace.vnf.v1.TcpBackendConfig
-	3,  // 31: millrace.vnf.v1.TcpPoolConfig.algorithm:type_name -> millrace.vnf.v1.TcpAlgorithm
-	4,  // 32: millrace.vnf.v1.TcpPoolConfig.hash_key:type_name -> millrace.vnf.v1.TcpHashKey
-	24, // 33: millrace.vnf.v1.TcpPoolConfig.health_check:type_name -> millrace.vnf.v1.TcpHealthCheck
-	52, // 34: millrace.vnf.v1.TcpPoolConfig.slow_start:type_name -> google.protobuf.Duration
-	6,  // 35: millrace.vnf.v1.TcpPoolConfig.source_mode:type_name -> millrace.vnf.v1.TcpSourceMode
-	51, // 36: millrace.vnf.v1.TcpPoolConfig.options:type_name -> millrace.vnf.v1.TcpOptions
-	26, // 37: millrace.vnf.v1.TcpPoolConfig.passive_check:type_name -> millrace.vnf.v1.TcpPassiveCheck
-	52, // 38: millrace.vnf.v1.TcpPassiveCheck.time:type_name -> google.protobuf.Duration
-	7,  // 39: millrace.vnf.v1.TcpBackendState.health:type_name -> millrace.vnf.v1.TcpHealth
-	55, // 40: millrace.vnf.v1.TcpBackendState.last_change:type_name -> google.protobuf.Timestamp
-	52, // 41: millrace.vnf.v1.TcpBackendState.check_time:type_name -> google.protobuf.Duration
-	23, // 42: millrace.vnf.v1.TcpBackend.config:type_name -> millrace.vnf.v1.TcpBackendConfig
-	27, // 43: millrace.vnf.v1.TcpBackend.state:type_name -> millrace.vnf.v1.TcpBackendState
-	55, // 44: millrace.vnf.v1.TcpPoolState.last_change:type_name -> google.protobuf.Timestamp
-	25, // 45: millrace.vnf.v1.TcpPool.config:type_name -> millrace.vnf.v1.TcpPoolConfig
-	29, // 46: millrace.vnf.v1.TcpPool.state:type_name -> millrace.vnf.v1.TcpPoolState
-	28, // 47: millrace.vnf.v1.TcpPool.backends:type_name -> millrace.vnf.v1.TcpBackend
-	30, // 48: millrace.vnf.v1.ListTcpPoolsResponse.pools:type_name -> millrace.vnf.v1.TcpPool
-	25, // 49: millrace.vnf.v1.CreateTcpPoolRequest.config:type_name -> millrace.vnf.v1.TcpPoolConfig
-	25, // 50: millrace.vnf.v1.UpdateTcpPoolRequest.config:type_name -> millrace.vnf.v1.TcpPoolConfig
-	54, // 51: millrace.vnf.v1.UpdateTcpPoolRequest.update_mask:type_name -> google.protobuf.FieldMask
-	23, // 52: millrace.vnf.v1.SetTcpBackendRequest.backend:type_name -> millrace.vnf.v1.TcpBackendConfig
-	2,  // 53: millrace.vnf.v1.SetTcpBackendAdminRequest.admin:type_name -> millrace.vnf.v1.TcpBackendAdmin
-	56, // 54: millrace.vnf.v1.TcpVipState.dad:type_name -> millrace.vnf.v1.DadState
-	41, // 55: millrace.vnf.v1.TcpVip.config:type_name -> millrace.vnf.v1.TcpVipConfig
-	42, // 56: millrace.vnf.v1.TcpVip.state:type_name -> millrace.vnf.v1.TcpVipState
-	43, // 57: millrace.vnf.v1.ListTcpVipsResponse.vips:type_name -> millrace.vnf.v1.TcpVip
-	41, // 58: millrace.vnf.v1.CreateTcpVipRequest.config:type_name -> millrace.vnf.v1.TcpVipConfig
-	57, // 59: millrace.vnf.v1.TcpHealthEvent.kind:type_name -> millrace.vnf.v1.EventKind
-	55, // 60: millrace.vnf.v1.TcpHealthEvent.time:type_name -> google.protobuf.Timestamp
-	7,  // 61: millrace.vnf.v1.TcpHealthEvent.health:type_name -> millrace.vnf.v1.TcpHealth
-	16, // 62: millrace.vnf.v1.TerminationService.ListTcpListeners:input_type -> millrace.vnf.v1.ListTcpListenersRequest
-	18, // 63: millrace.vnf.v1.TerminationService.GetTcpListener:input_type -> millrace.vnf.v1.GetTcpListenerRequest
-	19, // 64: millrace.vnf.v1.TerminationService.CreateTcpListener:input_type -> millrace.vnf.v1.CreateTcpListenerRequest
-	20, // 65: millrace.vnf.v1.TerminationService.UpdateTcpListener:input_type -> millrace.vnf.v1.UpdateTcpListenerRequest
-	21, // 66: millrace.vnf.v1.TerminationService.DeleteTcpListener:input_type -> millrace.vnf.v1.DeleteTcpListenerRequest
-	31, // 67: millrace.vnf.v1.TerminationService.ListTcpPools:input_type -> millrace.vnf.v1.ListTcpPoolsRequest
-	33, // 68: millrace.vnf.v1.TerminationService.GetTcpPool:input_type -> millrace.vnf.v1.GetTcpPoolRequest
-	34, // 69: millrace.vnf.v1.TerminationService.CreateTcpPool:input_type -> millrace.vnf.v1.CreateTcpPoolRequest
-	35, // 70: millrace.vnf.v1.TerminationService.UpdateTcpPool:input_type -> millrace.vnf.v1.UpdateTcpPoolRequest
-	36, // 71: millrace.vnf.v1.TerminationService.DeleteTcpPool:input_type -> millrace.vnf.v1.DeleteTcpPoolRequest
-	38, // 72: millrace.vnf.v1.TerminationService.SetTcpBackend:input_type -> millrace.vnf.v1.SetTcpBackendRequest
-	39, // 73: millrace.vnf.v1.TerminationService.DeleteTcpBackend:input_type -> millrace.vnf.v1.DeleteTcpBackendRequest
-	40, // 74: millrace.vnf.v1.TerminationService.SetTcpBackendAdmin:input_type -> millrace.vnf.v1.SetTcpBackendAdminRequest
-	44, // 75: millrace.vnf.v1.TerminationService.ListTcpVips:input_type -> millrace.vnf.v1.ListTcpVipsRequest
-	46, // 76: millrace.vnf.v1.TerminationService.CreateTcpVip:input_type -> millrace.vnf.v1.CreateTcpVipRequest
-	47, // 77: millrace.vnf.v1.TerminationService.DeleteTcpVip:input_type -> millrace.vnf.v1.DeleteTcpVipRequest
-	58, // 78: millrace.vnf.v1.TerminationService.ListTcpConnections:input_type -> millrace.vnf.v1.ListTcpConnectionsRequest
-	59, // 79: millrace.vnf.v1.TerminationService.KillTcpConnections:input_type -> millrace.vnf.v1.KillTcpConnectionsRequest
-	60, // 80: millrace.vnf.v1.TerminationService.GetTcpStatistics:input_type -> millrace.vnf.v1.GetTcpStatisticsRequest
-	49, // 81: millrace.vnf.v1.TerminationService.WatchTcpHealth:input_type -> millrace.vnf.v1.WatchTcpHealthRequest
-	17, // 82: millrace.vnf.v1.TerminationService.ListTcpListeners:output_type -> millrace.vnf.v1.ListTcpListenersResponse
-	15, // 83: millrace.vnf.v1.TerminationService.GetTcpListener:output_type -> millrace.vnf.v1.TcpListener
-	15, // 84: millrace.vnf.v1.TerminationService.CreateTcpListener:output_type -> millrace.vnf.v1.TcpListener
-	15, // 85: millrace.vnf.v1.TerminationService.UpdateTcpListener:output_type -> millrace.vnf.v1.TcpListener
-	22, // 86: millrace.vnf.v1.TerminationService.DeleteTcpListener:output_type -> millrace.vnf.v1.DeleteTcpListenerResponse
-	32, // 87: millrace.vnf.v1.TerminationService.ListTcpPools:output_type -> millrace.vnf.v1.ListTcpPoolsResponse
-	30, // 88: millrace.vnf.v1.TerminationService.GetTcpPool:output_type -> millrace.vnf.v1.TcpPool
-	30, // 89: millrace.vnf.v1.TerminationService.CreateTcpPool:output_type -> millrace.vnf.v1.TcpPool
-	30, // 90: millrace.vnf.v1.TerminationService.UpdateTcpPool:output_type -> millrace.vnf.v1.TcpPool
-	37, // 91: millrace.vnf.v1.TerminationService.DeleteTcpPool:output_type -> millrace.vnf.v1.DeleteTcpPoolResponse
-	30, // 92: millrace.vnf.v1.TerminationService.SetTcpBackend:output_type -> millrace.vnf.v1.TcpPool
-	30, // 93: millrace.vnf.v1.TerminationService.DeleteTcpBackend:output_type -> millrace.vnf.v1.TcpPool
-	30, // 94: millrace.vnf.v1.TerminationService.SetTcpBackendAdmin:output_type -> millrace.vnf.v1.TcpPool
-	45, // 95: millrace.vnf.v1.TerminationService.ListTcpVips:output_type -> millrace.vnf.v1.ListTcpVipsResponse
-	43, // 96: millrace.vnf.v1.TerminationService.CreateTcpVip:output_type -> millrace.vnf.v1.TcpVip
-	48, // 97: millrace.vnf.v1.TerminationService.DeleteTcpVip:output_type -> millrace.vnf.v1.DeleteTcpVipResponse
-	61, // 98: millrace.vnf.v1.TerminationService.ListTcpConnections:output_type -> millrace.vnf.v1.ListTcpConnectionsResponse
-	62, // 99: millrace.vnf.v1.TerminationService.KillTcpConnections:output_type -> millrace.vnf.v1.KillTcpConnectionsResponse
-	63, // 100: millrace.vnf.v1.TerminationService.GetTcpStatistics:output_type -> millrace.vnf.v1.TcpStatistics
-	50, // 101: millrace.vnf.v1.TerminationService.WatchTcpHealth:output_type -> millrace.vnf.v1.TcpHealthEvent
-	82, // [82:102] is the sub-list for method output_type
-	62, // [62:82] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	53, // 15: millrace.vnf.v1.TcpProxyConfig.connect_timeout:type_name -> google.protobuf.Duration
+	53, // 16: millrace.vnf.v1.TcpProxyConfig.half_close_timeout:type_name -> google.protobuf.Duration
+	2,  // 17: millrace.vnf.v1.TcpProxyConfig.no_backend:type_name -> millrace.vnf.v1.TcpNoBackend
+	53, // 18: millrace.vnf.v1.TcpProxyConfig.wait_timeout:type_name -> google.protobuf.Duration
+	54, // 19: millrace.vnf.v1.TcpListenerState.service:type_name -> millrace.vnf.v1.TcpCounter
+	9,  // 20: millrace.vnf.v1.TcpListener.config:type_name -> millrace.vnf.v1.TcpListenerConfig
+	15, // 21: millrace.vnf.v1.TcpListener.state:type_name -> millrace.vnf.v1.TcpListenerState
+	16, // 22: millrace.vnf.v1.ListTcpListenersResponse.listeners:type_name -> millrace.vnf.v1.TcpListener
+	9,  // 23: millrace.vnf.v1.CreateTcpListenerRequest.config:type_name -> millrace.vnf.v1.TcpListenerConfig
+	9,  // 24: millrace.vnf.v1.UpdateTcpListenerRequest.config:type_name -> millrace.vnf.v1.TcpListenerConfig
+	55, // 25: millrace.vnf.v1.UpdateTcpListenerRequest.update_mask:type_name -> google.protobuf.FieldMask
+	53, // 26: millrace.vnf.v1.DeleteTcpListenerRequest.drain:type_name -> google.protobuf.Duration
+	3,  // 27: millrace.vnf.v1.TcpBackendConfig.admin:type_name -> millrace.vnf.v1.TcpBackendAdmin
+	53, // 28: millrace.vnf.v1.TcpBackendConfig.drain_timeout:type_name -> google.protobuf.Duration
+	6,  // 29: millrace.vnf.v1.TcpHealthCheck.kind:type_name -> millrace.vnf.v1.TcpHealthCheckKind
+	53, // 30: millrace.vnf.v1.TcpHealthCheck.interval:type_name -> google.protobuf.Duration
+	53, // 31: millrace.vnf.v1.TcpHealthCheck.timeout:type_name -> google.protobuf.Duration
+	1,  // 32: millrace.vnf.v1.TcpHealthCheck.proxy_protocol:type_name -> millrace.vnf.v1.TcpProxyProtocol
+	24, // 33: millrace.vnf.v1.TcpPoolConfig.backends:type_name -> millrace.vnf.v1.TcpBackendConfig
+	4,  // 34: millrace.vnf.v1.TcpPoolConfig.algorithm:type_name -> millrace.vnf.v1.TcpAlgorithm
+	5,  // 35: millrace.vnf.v1.TcpPoolConfig.hash_key:type_name -> millrace.vnf.v1.TcpHashKey
+	25, // 36: millrace.vnf.v1.TcpPoolConfig.health_check:type_name -> millrace.vnf.v1.TcpHealthCheck
+	53, // 37: millrace.vnf.v1.TcpPoolConfig.slow_start:type_name -> google.protobuf.Duration
+	7,  // 38: millrace.vnf.v1.TcpPoolConfig.source_mode:type_name -> millrace.vnf.v1.TcpSourceMode
+	52, // 39: millrace.vnf.v1.TcpPoolConfig.options:type_name -> millrace.vnf.v1.TcpOptions
+	27, // 40: millrace.vnf.v1.TcpPoolConfig.passive_check:type_name -> millrace.vnf.v1.TcpPassiveCheck
+	53, // 41: millrace.vnf.v1.TcpPassiveCheck.time:type_name -> google.protobuf.Duration
+	8,  // 42: millrace.vnf.v1.TcpBackendState.health:type_name -> millrace.vnf.v1.TcpHealth
+	56, // 43: millrace.vnf.v1.TcpBackendState.last_change:type_name -> google.protobuf.Timestamp
+	53, // 44: millrace.vnf.v1.TcpBackendState.check_time:type_name -> google.protobuf.Duration
+	24, // 45: millrace.vnf.v1.TcpBackend.config:type_name -> millrace.vnf.v1.TcpBackendConfig
+	28, // 46: millrace.vnf.v1.TcpBackend.state:type_name -> millrace.vnf.v1.TcpBackendState
+	56, // 47: millrace.vnf.v1.TcpPoolState.last_change:type_name -> google.protobuf.Timestamp
+	26, // 48: millrace.vnf.v1.TcpPool.config:type_name -> millrace.vnf.v1.TcpPoolConfig
+	30, // 49: millrace.vnf.v1.TcpPool.state:type_name -> millrace.vnf.v1.TcpPoolState
+	29, // 50: millrace.vnf.v1.TcpPool.backends:type_name -> millrace.vnf.v1.TcpBackend
+	31, // 51: millrace.vnf.v1.ListTcpPoolsResponse.pools:type_name -> millrace.vnf.v1.TcpPool
+	26, // 52: millrace.vnf.v1.CreateTcpPoolRequest.config:type_name -> millrace.vnf.v1.TcpPoolConfig
+	26, // 53: millrace.vnf.v1.UpdateTcpPoolRequest.config:type_name -> millrace.vnf.v1.TcpPoolConfig
+	55, // 54: millrace.vnf.v1.UpdateTcpPoolRequest.update_mask:type_name -> google.protobuf.FieldMask
+	24, // 55: millrace.vnf.v1.SetTcpBackendRequest.backend:type_name -> millrace.vnf.v1.TcpBackendConfig
+	3,  // 56: millrace.vnf.v1.SetTcpBackendAdminRequest.admin:type_name -> millrace.vnf.v1.TcpBackendAdmin
+	57, // 57: millrace.vnf.v1.TcpVipState.dad:type_name -> millrace.vnf.v1.DadState
+	42, // 58: millrace.vnf.v1.TcpVip.config:type_name -> millrace.vnf.v1.TcpVipConfig
+	43, // 59: millrace.vnf.v1.TcpVip.state:type_name -> millrace.vnf.v1.TcpVipState
+	44, // 60: millrace.vnf.v1.ListTcpVipsResponse.vips:type_name -> millrace.vnf.v1.TcpVip
+	42, // 61: millrace.vnf.v1.CreateTcpVipRequest.config:type_name -> millrace.vnf.v1.TcpVipConfig
+	58, // 62: millrace.vnf.v1.TcpHealthEvent.kind:type_name -> millrace.vnf.v1.EventKind
+	56, // 63: millrace.vnf.v1.TcpHealthEvent.time:type_name -> google.protobuf.Timestamp
+	8,  // 64: millrace.vnf.v1.TcpHealthEvent.health:type_name -> millrace.vnf.v1.TcpHealth
+	17, // 65: millrace.vnf.v1.TerminationService.ListTcpListeners:input_type -> millrace.vnf.v1.ListTcpListenersRequest
+	19, // 66: millrace.vnf.v1.TerminationService.GetTcpListener:input_type -> millrace.vnf.v1.GetTcpListenerRequest
+	20, // 67: millrace.vnf.v1.TerminationService.CreateTcpListener:input_type -> millrace.vnf.v1.CreateTcpListenerRequest
+	21, // 68: millrace.vnf.v1.TerminationService.UpdateTcpListener:input_type -> millrace.vnf.v1.UpdateTcpListenerRequest
+	22, // 69: millrace.vnf.v1.TerminationService.DeleteTcpListener:input_type -> millrace.vnf.v1.DeleteTcpListenerRequest
+	32, // 70: millrace.vnf.v1.TerminationService.ListTcpPools:input_type -> millrace.vnf.v1.ListTcpPoolsRequest
+	34, // 71: millrace.vnf.v1.TerminationService.GetTcpPool:input_type -> millrace.vnf.v1.GetTcpPoolRequest
+	35, // 72: millrace.vnf.v1.TerminationService.CreateTcpPool:input_type -> millrace.vnf.v1.CreateTcpPoolRequest
+	36, // 73: millrace.vnf.v1.TerminationService.UpdateTcpPool:input_type -> millrace.vnf.v1.UpdateTcpPoolRequest
+	37, // 74: millrace.vnf.v1.TerminationService.DeleteTcpPool:input_type -> millrace.vnf.v1.DeleteTcpPoolRequest
+	39, // 75: millrace.vnf.v1.TerminationService.SetTcpBackend:input_type -> millrace.vnf.v1.SetTcpBackendRequest
+	40, // 76: millrace.vnf.v1.TerminationService.DeleteTcpBackend:input_type -> millrace.vnf.v1.DeleteTcpBackendRequest
+	41, // 77: millrace.vnf.v1.TerminationService.SetTcpBackendAdmin:input_type -> millrace.vnf.v1.SetTcpBackendAdminRequest
+	45, // 78: millrace.vnf.v1.TerminationService.ListTcpVips:input_type -> millrace.vnf.v1.ListTcpVipsRequest
+	47, // 79: millrace.vnf.v1.TerminationService.CreateTcpVip:input_type -> millrace.vnf.v1.CreateTcpVipRequest
+	48, // 80: millrace.vnf.v1.TerminationService.DeleteTcpVip:input_type -> millrace.vnf.v1.DeleteTcpVipRequest
+	59, // 81: millrace.vnf.v1.TerminationService.ListTcpConnections:input_type -> millrace.vnf.v1.ListTcpConnectionsRequest
+	60, // 82: millrace.vnf.v1.TerminationService.KillTcpConnections:input_type -> millrace.vnf.v1.KillTcpConnectionsRequest
+	61, // 83: millrace.vnf.v1.TerminationService.GetTcpStatistics:input_type -> millrace.vnf.v1.GetTcpStatisticsRequest
+	50, // 84: millrace.vnf.v1.TerminationService.WatchTcpHealth:input_type -> millrace.vnf.v1.WatchTcpHealthRequest
+	18, // 85: millrace.vnf.v1.TerminationService.ListTcpListeners:output_type -> millrace.vnf.v1.ListTcpListenersResponse
+	16, // 86: millrace.vnf.v1.TerminationService.GetTcpListener:output_type -> millrace.vnf.v1.TcpListener
+	16, // 87: millrace.vnf.v1.TerminationService.CreateTcpListener:output_type -> millrace.vnf.v1.TcpListener
+	16, // 88: millrace.vnf.v1.TerminationService.UpdateTcpListener:output_type -> millrace.vnf.v1.TcpListener
+	23, // 89: millrace.vnf.v1.TerminationService.DeleteTcpListener:output_type -> millrace.vnf.v1.DeleteTcpListenerResponse
+	33, // 90: millrace.vnf.v1.TerminationService.ListTcpPools:output_type -> millrace.vnf.v1.ListTcpPoolsResponse
+	31, // 91: millrace.vnf.v1.TerminationService.GetTcpPool:output_type -> millrace.vnf.v1.TcpPool
+	31, // 92: millrace.vnf.v1.TerminationService.CreateTcpPool:output_type -> millrace.vnf.v1.TcpPool
+	31, // 93: millrace.vnf.v1.TerminationService.UpdateTcpPool:output_type -> millrace.vnf.v1.TcpPool
+	38, // 94: millrace.vnf.v1.TerminationService.DeleteTcpPool:output_type -> millrace.vnf.v1.DeleteTcpPoolResponse
+	31, // 95: millrace.vnf.v1.TerminationService.SetTcpBackend:output_type -> millrace.vnf.v1.TcpPool
+	31, // 96: millrace.vnf.v1.TerminationService.DeleteTcpBackend:output_type -> millrace.vnf.v1.TcpPool
+	31, // 97: millrace.vnf.v1.TerminationService.SetTcpBackendAdmin:output_type -> millrace.vnf.v1.TcpPool
+	46, // 98: millrace.vnf.v1.TerminationService.ListTcpVips:output_type -> millrace.vnf.v1.ListTcpVipsResponse
+	44, // 99: millrace.vnf.v1.TerminationService.CreateTcpVip:output_type -> millrace.vnf.v1.TcpVip
+	49, // 100: millrace.vnf.v1.TerminationService.DeleteTcpVip:output_type -> millrace.vnf.v1.DeleteTcpVipResponse
+	62, // 101: millrace.vnf.v1.TerminationService.ListTcpConnections:output_type -> millrace.vnf.v1.ListTcpConnectionsResponse
+	63, // 102: millrace.vnf.v1.TerminationService.KillTcpConnections:output_type -> millrace.vnf.v1.KillTcpConnectionsResponse
+	64, // 103: millrace.vnf.v1.TerminationService.GetTcpStatistics:output_type -> millrace.vnf.v1.TcpStatistics
+	51, // 104: millrace.vnf.v1.TerminationService.WatchTcpHealth:output_type -> millrace.vnf.v1.TcpHealthEvent
+	85, // [85:105] is the sub-list for method output_type
+	65, // [65:85] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_vnf_v1_termination_proto_init() }
@@ -4256,7 +4358,7 @@ func file_vnf_v1_termination_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vnf_v1_termination_proto_rawDesc), len(file_vnf_v1_termination_proto_rawDesc)),
-			NumEnums:      8,
+			NumEnums:      9,
 			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
