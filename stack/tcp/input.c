@@ -170,6 +170,11 @@ static void rst_in(struct tcp_conn *c, struct tcp_pkt *p)
 
 static void fin_in(struct tcp_conn *c)
 {
+	/* What a peer sent beyond its own end is nothing. */
+	if (unlikely(c->x->reass.count != 0)) {
+		mem_charge(c->e, -(int64_t)c->x->reass.mem);
+		tcp_reass_purge(&c->e->segs, &c->x->reass);
+	}
 	c->rcv_nxt++;
 	c->flags |= F_FIN_RCVD | F_ACK_NOW | F_EV_READABLE;
 	c->flags &= ~F_FIN_OOO;
