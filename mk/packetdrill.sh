@@ -32,6 +32,7 @@ EOF
 	cat >"$1/tc" <<'EOF'
 #!/bin/sh
 case "$*" in
+*" root fq"*) echo "pacing 1" >>"$MILLRACE_PACKETDRILL_WORLD" ;;
 *"limit 0"*) echo "blocked 1" >>"$MILLRACE_PACKETDRILL_WORLD" ;;
 "qdisc "*) echo "blocked 0" >>"$MILLRACE_PACKETDRILL_WORLD" ;;
 esac
@@ -60,7 +61,7 @@ one() {
 	ipv6)
 		args=(--ip_version=ipv6 --mtu=1520 --local_ip=fd3d:0a0b:17d6::1
 			--gateway_ip=fd3d:0a0b:17d6:8888::1 --remote_ip=fd3d:fa7b:d17d::1
-			-D TFO_COOKIE=c1d1e9742a47a9bc -D CMSG_LEVEL_IP=SOL_IPV6
+			-D CODE=admin_prohibited -D TFO_COOKIE=c1d1e9742a47a9bc -D CMSG_LEVEL_IP=SOL_IPV6
 			-D CMSG_TYPE_RECVERR=IPV6_RECVERR --so_flags=mtu=1520)
 		;;
 	*)
@@ -113,13 +114,14 @@ mkdir -p "$TMP/bin" "$OUT"
 OUT=$(realpath "$OUT")
 stand_ins "$TMP/bin"
 
-# Names that end in -v4 or -v6 are for that version only.
+# Names that end in v4 or v6 are for that version only, and so are scripts that name addresses.
 list() {
-	local script version
+	local script version own
 	find "$SCRIPTS" -name '*.pkt' | sort | grep -E "$PATTERN" | while read -r script; do
+		own=$(grep -m1 '^--local_ip' "$script" || :)
 		for version in ${IP_VERSIONS:-ipv4 ipv6 ipv4-mapped}; do
-			case $version:$script in
-			ipv6:*v4.pkt | ipv4*:*v6.pkt) ;;
+			case $version:$own:$script in
+			ipv6:*v4.pkt | ipv4*:*v6.pkt | ipv6:*=*.*:* | ipv4*:*=*::*:*) ;;
 			*) printf '%s\0%s\0' "$version" "$script" ;;
 			esac
 		done

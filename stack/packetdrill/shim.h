@@ -35,6 +35,8 @@ struct world {
 	uint32_t mtu, advmss;
 	/* Large segments may be handed out. */
 	bool tso;
+	/* The interface's scheduler paces. */
+	bool pacing;
 	/* The interface drops everything. */
 	bool blocked;
 };

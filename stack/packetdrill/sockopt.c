@@ -51,6 +51,7 @@ void sock_options(const struct sock *k, struct tcp_options *o)
 	o->no_timestamps = !w->timestamps;
 	o->no_window_scale = !w->window_scaling;
 	o->no_ecn = w->ecn == 0;
+	o->pacing = w->pacing;
 	o->no_nagle = k->opt.nodelay;
 	o->fast_open = fast_open(k);
 	o->fast_open_no_cookie = (w->fastopen & 0x200) != 0;

@@ -84,6 +84,8 @@ static void note(struct world *w, const char *key, uint32_t val)
 		w->advmss = val;
 	else if (!strcmp(key, "tso"))
 		w->tso = val != 0;
+	else if (!strcmp(key, "pacing"))
+		w->pacing = val != 0;
 	else if (!strcmp(key, "blocked"))
 		w->blocked = val != 0;
 }

@@ -198,6 +198,7 @@ void conn_established(struct tcp_conn *c)
 	c->state = TCP_ESTABLISHED;
 	c->syn_retries = 0;
 	c->backoff = 0;
+	c->last_recv_ms = e->now_ms;
 	timer_stop(c, T_RTX);
 	timer_stop(c, T_KEEP);
 	c->cc.mss = c->mss;

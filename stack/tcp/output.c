@@ -323,6 +323,11 @@ static bool paced_out(struct tcp_conn *c)
 
 	if (likely(!(c->flags & F_PACED)) || c->cc.pacing_rate == 0 || x->pace_next_ns <= now)
 		return false;
+	/* The initial window may go at once (RFC 6928): a short answer should not wait. */
+	if (c->bytes_sent < (uint64_t)INIT_CWND * c->mss) {
+		x->pace_next_ns = now;
+		return false;
+	}
 	timer_set_us(c, T_PACE, (x->pace_next_ns - now) / 1000 + 1);
 	return true;
 }
@@ -402,7 +407,8 @@ static unsigned int send_new(struct tcp_conn *c)
 		}
 		x = c->x;
 		c->flags2 &= ~F2_SMALL;
-		if (n == 1)
+		/* Most bursts are one segment, which needs no division. */
+		if (n == 1 || (n == 0 && c->cc.cwnd < 4))
 			push = burst_segs(c);
 		if (++run == push || in_flight(x) >= c->cc.cwnd || next_len(c) == 0) {
 			if (run > 1)

@@ -26,8 +26,9 @@ void rack_delivered(struct tcp_conn *c, const struct tcp_seg *s, const struct ac
 	if (x->rack_rtt_us == 0 || sent_after(s->sent_us, s->end, x->rack_sent_us, x->rack_end)) {
 		x->rack_sent_us = s->sent_us;
 		x->rack_end = s->end;
-		x->rack_rtt_us = rtt | (rtt == 0);
 	}
+	/* Section 6.2 step 2: of each segment, not only of the one sent last. */
+	x->rack_rtt_us = rtt | (rtt == 0);
 }
 
 static uint32_t reo_wnd(const struct tcp_conn *c)
