@@ -299,7 +299,7 @@ static void closed_service(void)
 	DO(tcp_close(s->c); s->c = NULL);
 	OUT("F. 1:1(0) ack 1");
 	IN("P. 1:101(100) ack 2 <TS val 3 ecr @>");
-	OUT("R. 2:2(0)");
+	OUT("R 2:2(0)");
 	tcp_usage(s->e, &u);
 	CHECK(u.conns == 0);
 	script_end(s);
