@@ -359,6 +359,20 @@ static void listen_on(uint16_t port, const struct tcp_ops *o, uint8_t bits)
 		fail("tcp_listen");
 }
 
+/* To see what a script does. */
+static void counters(void)
+{
+	const uint64_t *v = (const uint64_t *)tcp_mib(w.e);
+	struct tcp_usage u;
+
+	tcp_usage(w.e, &u);
+	fprintf(stderr, "connections %u, TIME-WAIT %u, memory %lu, buffers %u\n", u.conns,
+		u.time_wait, u.mem_bytes, rte_mempool_in_use_count(pool));
+	for (unsigned int i = 0; i < TCP_MIB_COUNT; i++)
+		if (v[i] != 0)
+			fprintf(stderr, "%s %lu\n", tcp_mib_name(i), v[i]);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -463,6 +477,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (bad != NULL)
 			fail(bad);
 	}
+	if (getenv("SEGMENT_FUZZ_VERBOSE") != NULL)
+		counters();
 	tcp_engine_destroy(w.e);
 	if (rte_mempool_in_use_count(pool) != 0)
 		fail("buffers are lost");
