@@ -349,6 +349,31 @@ static void test_timeouts(void)
 	teardown();
 }
 
+/* A client that never reads is alive as far as TCP can tell: it answers every probe. */
+static void test_stuck_reader(void)
+{
+	struct svc_listener_cfg *cfg = world_cfg(SVC_HTTP, 80);
+	uint32_t len = 5 << 20;
+	void *body = calloc(1, len);
+	struct peer *p;
+
+	CHECK_EQ(svc_http_set_body(&cfg->http.response, body, len), 0);
+	cfg->idle_timeout_ms = 3000;
+	setup(cfg);
+	p = peer_connect(client, "10.0.0.2", 80);
+	p->paused = true;
+	peer_puts(p, GET);
+	world_run(w, 2500);
+	CHECK_EQ(svc_listener_find(server->svc, 80)->conns, 1);
+	world_run(w, 2000);
+	CHECK_EQ(svc_listener_find(server->svc, 80)->conns, 0);
+	CHECK_EQ(stats().timeouts_idle, 1);
+	CHECK(p->closed && p->why == TCP_CLOSE_RESET);
+	peer_free(p);
+	teardown();
+	free(body);
+}
+
 static void test_limits(void)
 {
 	struct svc_listener_cfg *cfg = config();
@@ -458,6 +483,7 @@ int main(void)
 	test_large_body(false);
 	test_large_body(true);
 	test_timeouts();
+	test_stuck_reader();
 	test_limits();
 	test_drain();
 	test_no_state();

@@ -147,7 +147,7 @@ static void test_timeouts(void)
 		CHECK(!busy->eof && !busy->closed);
 		CHECK(quiet->eof == (i >= 2));
 		echoes(busy, true);
-		world_run(w, 500);
+		world_run(w, 570);
 	}
 	CHECK(!busy->eof);
 	world_run(w, 600);

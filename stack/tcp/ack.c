@@ -191,6 +191,7 @@ bool ack_input(struct tcp_conn *c, struct tcp_pkt *p)
 		c->snd_una = ack;
 		c->cc.snd_una = ack;
 		clean(c, ack, &a);
+		conn_progress(c);
 		c->backoff = 0;
 		c->dupacks = 0;
 		c->stall_ms = c->snd_nxt != ack || c->unsent != 0 ? c->e->now_ms : 0;

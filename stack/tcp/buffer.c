@@ -13,6 +13,7 @@ void rcv_append(struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
 
 	c->rcv_bytes += len;
 	c->bytes_in += len;
+	conn_progress(c);
 	c->e->mib.in_octets += len;
 	/* Small ones are put together, or they would each hold a whole buffer. */
 	if (c->rcv_tail != NULL && len <= TCP_CHAIN_SMALL && m->nb_segs == 1 &&

@@ -141,6 +141,7 @@ struct tcp_conn *conn_new(struct tcp_engine *e, const struct tcp_tuple *t, uint3
 	c->reo_wnd_mult = 1;
 	c->quickacks = QUICKACKS;
 	c->born_ms = c->last_send_ms = c->last_recv_ms = e->now_ms;
+	conn_progress(c);
 	c->ts_offset = tcp_ts_offset(&e->key, t);
 	c->cc.cwnd = INIT_CWND;
 	c->cc.ssthresh = TCP_INFINITE_SSTHRESH;

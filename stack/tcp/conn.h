@@ -315,7 +315,9 @@ struct tcp_conn {
 	uint8_t close_reason;
 	uint8_t mtup_fails;
 	uint8_t keep_count;
-	uint8_t min_burst;
+	uint32_t min_burst : 8;
+	/* When octets came in order, or some of ours were acknowledged: conn_progress(). */
+	uint32_t last_data : 24;
 
 	uint32_t last_send_ms, last_recv_ms;
 	/* Since when there is unacknowledged data without progress; 0: there is none. */
@@ -451,6 +453,20 @@ static inline struct tcp_seg *seg_at(const struct tcp_engine *e, uint32_t idx)
 static inline struct tcp_tw *tw_at(const struct tcp_engine *e, uint32_t idx)
 {
 	return tcp_slab_at(&e->tws, idx);
+}
+
+/* In units of 64 ms, modulo twelve days. */
+static inline void conn_progress(struct tcp_conn *c)
+{
+	c->last_data = c->e->now_ms >> 6;
+}
+
+/* Never more than it was. */
+static inline uint32_t conn_idle_ms(const struct tcp_conn *c)
+{
+	const uint32_t units = ((c->e->now_ms >> 6) - c->last_data) & 0xffffff;
+
+	return units > 1 ? (units - 1) << 6 : 0;
 }
 
 static inline bool conn_is_sync(const struct tcp_conn *c)

@@ -53,7 +53,6 @@ void tcp_info(const struct tcp_conn *c, struct tcp_info *out)
 	const struct tcp_engine *e = c->e;
 	const struct tcp_ext *x = c->x;
 	const uint32_t now = (uint32_t)(e->now_ns >> TICK_SHIFT);
-	const uint32_t last = RTE_MIN(e->now_ms - c->last_recv_ms, e->now_ms - c->last_send_ms);
 	uint32_t first = 0;
 
 	*out = (struct tcp_info){
@@ -106,7 +105,7 @@ void tcp_info(const struct tcp_conn *c, struct tcp_info *out)
 									    : UINT64_MAX,
 		.delivery_rate = tcp_rate_octets(&x->rate, c->mss),
 		.age_ms = e->now_ms - c->born_ms,
-		.idle_ms = last,
+		.idle_ms = conn_idle_ms(c),
 		.timer = "",
 	};
 	const uint64_t in_air = c->snd_nxt - c->snd_una;

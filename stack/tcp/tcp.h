@@ -509,6 +509,8 @@ struct tcp_info {
 	uint32_t total_retrans, rto_count, dsack_dups;
 	/* Octets per second; UINT64_MAX: unlimited. */
 	uint64_t pacing_rate, delivery_rate;
+	/* Since it was made; since octets came in order or some of ours were acknowledged (up to
+	 * 128 ms less than that). */
 	uint64_t age_ms, idle_ms;
 	/* Deadline of the running timer in ms from now and its name, "" if none. */
 	uint32_t timer_ms;
