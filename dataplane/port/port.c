@@ -21,8 +21,11 @@
 #define LINK_POLL_MS	    100
 #define FRAME_OVERHEAD	    18
 #define MTU_MAX		    9000
-/* Payload of a segment a device cuts: with its headers it is an IP packet, of 16-bit length. */
-#define TSO_MAX 65160
+/* Payload of a segment a device cuts: beyond 16 packets little is gained, and devices have limits
+ * of their own on the number of buffers. */
+#define TSO_MAX (16 * 1448)
+/* A device that takes fewer buffers than that is not trusted with large segments. */
+#define TSO_SEGS_MIN 20
 
 struct port *ports[RTE_MAX_ETHPORTS];
 
@@ -58,12 +61,16 @@ static uint64_t tx_offloads(struct port *p, const struct rte_eth_dev_info *info)
 	const uint64_t sums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
 	uint64_t capa = info->tx_offload_capa, use = capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 
-	p->multi_segs = use != 0;
+	p->max_segs = use == 0 ? 1 : info->tx_desc_lim.nb_seg_max;
+	if (p->max_segs == 0)
+		p->max_segs = UINT16_MAX;
 	p->tx_checksum = (capa & sums) == sums;
 	if (p->tx_checksum)
 		use |= sums;
-	/* A large segment is several buffers. */
-	if (p->tx_checksum && p->multi_segs && (capa & RTE_ETH_TX_OFFLOAD_TCP_TSO)) {
+	/* A large segment is several buffers. DPDK's TAP driver holds them, Ethernet header
+	 * included, against the MTU and refuses those of a full MSS. */
+	if (strcmp(info->driver_name, "net_tap") != 0 && p->tx_checksum &&
+	    p->max_segs >= TSO_SEGS_MIN && (capa & RTE_ETH_TX_OFFLOAD_TCP_TSO)) {
 		use |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
 		p->tso_max = TSO_MAX;
 	}

@@ -17,9 +17,9 @@ struct port {
 	/* Interface of untagged frames. */
 	uint16_t iface;
 	bool promisc;
-	/* Takes packets of several buffers; computes TCP and IPv4 header checksums; cuts TCP
-	 * segments of up to so many octets of payload (0: does not). */
-	bool multi_segs;
+	/* Buffers a packet may have (UINT16_MAX: any number); whether it computes TCP and IPv4
+	 * header checksums; octets of payload of the TCP segments it cuts (0: does not). */
+	uint16_t max_segs;
 	bool tx_checksum;
 	uint32_t tso_max;
 	/* Interface per VLAN id, IFACE_NONE where there is none. */

@@ -12,7 +12,7 @@ DROP_NODE(port_tx_handoff, "port-tx-handoff-full",
 	  "the worker that owns the port's transmit queue is behind");
 
 DROP_NODE(port_tx_chain, "port-tx-chain",
-	  "the device takes one buffer a packet, and this one does not fit it or there was none");
+	  "the packet has more buffers than the device takes, and there were none to copy it to");
 
 enum {
 	EDGE_FULL,
@@ -22,40 +22,33 @@ enum {
 	EDGE_MAX,
 };
 
-/* A copy in one buffer; takes the packet. NULL if it does not fit or there is none. */
-static struct rte_mbuf *flatten(struct rte_mbuf *m)
+/* A copy in as few buffers as may be; takes the packet if that is few enough. */
+static struct rte_mbuf *compact(struct rte_mbuf *m, uint16_t max_segs)
 {
-	struct rte_mbuf *flat = rte_pktmbuf_alloc(dp_pool);
-	char *to = flat != NULL && m->pkt_len <= UINT16_MAX
-			   ? rte_pktmbuf_append(flat, (uint16_t)m->pkt_len)
-			   : NULL;
+	struct rte_mbuf *c = rte_pktmbuf_copy(m, dp_pool, 0, UINT32_MAX);
 
-	if (to == NULL) {
-		rte_pktmbuf_free(flat);
+	if (c == NULL)
+		return NULL;
+	if (c->nb_segs > max_segs) {
+		rte_pktmbuf_free(c);
 		return NULL;
 	}
-	for (const struct rte_mbuf *s = m; s != NULL; s = s->next) {
-		memcpy(to, rte_pktmbuf_mtod(s, const void *), s->data_len);
-		to += s->data_len;
-	}
-	flat->port = m->port;
-	flat->ol_flags = m->ol_flags & (RTE_MBUF_F_TX_OFFLOAD_MASK & ~RTE_MBUF_F_TX_TCP_SEG);
-	flat->tx_offload = m->tx_offload;
-	*mb_meta(flat) = *mb_meta(m);
 	rte_pktmbuf_free(m);
-	return flat;
+	return c;
 }
 
-/* For devices that take one buffer a packet. Returns how many are left. */
-static uint16_t flatten_run(struct rte_graph *graph, struct rte_node *node, struct rte_mbuf **pkts,
-			    uint16_t n)
+/* For devices that take only so many buffers a packet. Returns how many are left. */
+static uint16_t compact_run(struct rte_graph *graph, struct rte_node *node, struct rte_mbuf **pkts,
+			    uint16_t n, uint16_t max_segs)
 {
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *m = pkts[i]->nb_segs == 1 ? pkts[i] : flatten(pkts[i]);
+		struct rte_mbuf *m = pkts[i];
 
-		if (m != NULL)
+		if (unlikely(m->nb_segs > max_segs))
+			m = compact(m, max_segs);
+		if (likely(m != NULL))
 			pkts[kept++] = m;
 		else
 			rte_node_enqueue_x1(graph, node, EDGE_CHAIN, pkts[i]);
@@ -84,8 +77,8 @@ static void send_run(struct rte_graph *graph, struct rte_node *node, struct work
 			rte_node_enqueue(graph, node, EDGE_HANDOFF, (void **)&pkts[sent], n - sent);
 		return;
 	}
-	if (unlikely(!p->multi_segs)) {
-		n = flatten_run(graph, node, pkts, n);
+	if (p->max_segs != UINT16_MAX) {
+		n = compact_run(graph, node, pkts, n, p->max_segs);
 		if (n == 0)
 			return;
 	}
