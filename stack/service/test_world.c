@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_world.h"
+#include "runtime.h"
 
 #include <arpa/inet.h>
 #include <netinet/ip.h>
@@ -176,7 +177,8 @@ static void world_tx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 		}
 		m->ol_flags = 0;
 		to = h->via != NULL ? h->via : host_of(w, &dst);
-		if (to == NULL || to->down || h->down)
+		if (to == NULL || to->down || h->down ||
+		    (w->loss != 0 && world_random(h) % 1000 < w->loss))
 			rte_pktmbuf_free(m);
 		else
 			fly(w, m, to);
@@ -348,6 +350,20 @@ void world_run(struct world *w, uint32_t ms)
 	world_until(w, never, NULL, ms);
 }
 
+/* Once its connections are gone, no service has state of any. */
+static void check_states(struct svc *s)
+{
+	struct svc_filter any = {0};
+	uint32_t cursor = 0;
+	enum svc_kind k;
+
+	while (cursor != UINT32_MAX)
+		svc_kill(s, &any, &cursor, 4096);
+	tcp_flush(s->e);
+	for (k = 0; k < SVC_KINDS; k++)
+		CHECK_EQ(s->types[k].slab.used, 0);
+}
+
 void world_free(struct world *w)
 {
 	struct host *h;
@@ -359,6 +375,8 @@ void world_free(struct world *w)
 		if (wrong != NULL)
 			fprintf(stderr, "engine: %s\n", wrong);
 		CHECK(wrong == NULL);
+		if (h->svc != NULL)
+			check_states(h->svc);
 		svc_destroy(h->svc);
 		h->svc = NULL;
 	}

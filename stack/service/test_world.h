@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small world for tests of services: hosts with an engine each, and a wire between them that
- * loses nothing and delays everything alike. Time passes in world_run() only. (The simulator in
- * stack/sim is the one with bad networks.)
+ * loses nothing, unless told to, and delays everything alike. Time passes in world_run() only. (The
+ * simulator in stack/sim is the one with bad networks.)
  */
 #ifndef MILLRACE_SVC_TEST_WORLD_H
 #define MILLRACE_SVC_TEST_WORLD_H
@@ -55,6 +55,8 @@ struct world {
 	uint64_t now_ns;
 	/* One way. */
 	uint64_t latency_ns;
+	/* Packets of a thousand that are lost; none unless a test says so. */
+	uint32_t loss;
 	/* Seconds since 1970 at now_ns 0. */
 	uint64_t wall_s;
 	uint64_t seed;
