@@ -504,6 +504,9 @@ static inline uint32_t sndbuf_limit(const struct tcp_conn *c)
 	return (uint32_t)(want < max ? want : max);
 }
 
+/* engine.c: takes the time, which never goes back. */
+void engine_set_now(struct tcp_engine *e, uint64_t now_ns);
+
 /* conn.c */
 struct tcp_conn *conn_new(struct tcp_engine *e, const struct tcp_tuple *t, uint32_t hash,
 			  const struct tcp_options *opt);
