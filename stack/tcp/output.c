@@ -385,6 +385,9 @@ static unsigned int send_new(struct tcp_conn *c)
 			limited = true;
 			break;
 		}
+		/* Each segment in flight holds a buffer, however small it is. */
+		if (unlikely(c->e->pressure >= 2) && x->packets_out >= INIT_CWND)
+			break;
 		len = next_len(c);
 		if (len == 0)
 			break;
