@@ -270,7 +270,10 @@ static void check_taken(const struct taken *t)
 
 static void run(uint64_t seed)
 {
+	struct svc_filter all = {0};
 	struct tcp_usage u;
+	uint32_t cursor = 0;
+	bool lossy;
 
 	state = seed;
 	n_ids = 0;
@@ -286,6 +289,8 @@ static void run(uint64_t seed)
 		s[i] = server_new(w, addr, 80);
 		s[i]->polite = draw(2);
 	}
+	lossy = draw(2);
+	w->loss = lossy * 20;
 	cfg = random_pool();
 	pool_use(box, cfg, NULL);
 	for (int i = 0; i < 3; i++)
@@ -305,6 +310,7 @@ static void run(uint64_t seed)
 		CHECK(wrong == NULL);
 	}
 	/* All go home. */
+	w->loss = 0;
 	for (int i = 0; i < BACKENDS; i++) {
 		s[i]->h->down = false;
 		s[i]->polite = true;
@@ -323,10 +329,15 @@ static void run(uint64_t seed)
 	}
 	/* A reset that was lost leaves FIN-WAIT-2 behind, for a minute. */
 	world_run(w, 70000);
+	/* And one half of a connection that waits for what nobody is there to send. */
+	svc_kill(box->svc, &all, &cursor, UINT32_MAX);
+	world_run(w, 1000);
 	for (uint32_t i = 0; i < PEERS; i++) {
 		if (peers[i].p == NULL)
 			continue;
-		CHECK(peers[i].p->closed);
+		/* It never hears of a reset that was lost. */
+		CHECK(peers[i].p->closed || lossy);
+		peer_abort(peers[i].p);
 		hang_up(i);
 	}
 	for (int i = 0; i < 3; i++)
