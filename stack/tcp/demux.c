@@ -6,6 +6,7 @@
 #include <rte_ip.h>
 #include <rte_prefetch.h>
 
+#include "cksum.h"
 #include "conn.h"
 
 #define CHUNK 32

@@ -3,10 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <rte_ip.h>
 #include <rte_prefetch.h>
 
-#include "cksum.h"
 #include "conn.h"
 
 static size_t align64(size_t n)
