@@ -12,8 +12,6 @@
 /* Octets gathered before they are written, and of a body written at once. */
 #define GATHER_MAX 32768u
 #define BODY_PIECE 262144u
-/* Milliseconds that a client gets to read the last response (RFC 9112 section 9.6). */
-#define LINGER_MS 5000u
 
 struct http_conn {
 	struct http_parse parse;
@@ -86,46 +84,6 @@ static uint64_t deadline_ms(struct svc_listener *l, bool body)
 	return h->header_timeout_ms != 0 ? h->header_timeout_ms : HEAD_MS_DEFAULT;
 }
 
-/* ---- Lingering: the last response is sent, what still comes is thrown away ---- */
-
-static void linger_readable(struct tcp_conn *c)
-{
-	tcp_discard(c, UINT32_MAX);
-	if (tcp_at_eof(c))
-		svc_close(svc_listener_of(c), c);
-}
-
-static void linger_timer(struct tcp_conn *c)
-{
-	svc_abort(svc_listener_of(c), c);
-}
-
-static void linger_closed(struct tcp_conn *c, enum tcp_close_reason why)
-{
-	(void)why;
-	svc_ended(svc_listener_of(c));
-}
-
-static void linger_drain(struct tcp_conn *c)
-{
-	/* It has said its last already. */
-	(void)c;
-}
-
-static const struct tcp_ops linger_ops = {
-	.readable = linger_readable,
-	.timer = linger_timer,
-	.closed = linger_closed,
-	.drain = linger_drain,
-};
-
-static void linger(struct tcp_conn *c)
-{
-	tcp_shutdown(c);
-	tcp_set_ops(c, &linger_ops);
-	tcp_set_timer(c, LINGER_MS);
-}
-
 static void finish(struct turn *t)
 {
 	struct tcp_conn *c = t->c;
@@ -137,7 +95,7 @@ static void finish(struct turn *t)
 		 */
 		tcp_discard(c, UINT32_MAX);
 		if (!tcp_at_eof(c)) {
-			linger(c);
+			http_linger(c);
 			return;
 		}
 	}

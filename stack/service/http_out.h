@@ -46,4 +46,7 @@ uint32_t http_out_body(struct http_out *o, struct http_body *b, uint32_t off, ui
 /* A response to what was no valid request, after which the connection ends. */
 void http_out_error(struct http_out *o, uint16_t status, const char *date, bool head);
 
+/* The service is done with a connection that it counts until the client is done, too. */
+void http_linger(struct tcp_conn *c);
+
 #endif

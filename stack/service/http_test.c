@@ -398,6 +398,36 @@ static void test_limits(void)
 	teardown();
 }
 
+static bool has_all(void *arg)
+{
+	return ((struct peer *)arg)->eof;
+}
+
+/* A last response that takes long is not cut off while the client takes it. */
+static void test_slow_last(void)
+{
+	/* Eight round trips for what is in the send buffer when the responder is done. */
+	static const struct tcp_options opt = {.no_nagle = true, .rcvbuf_max = 8192};
+	struct svc_listener_cfg *cfg = world_cfg(SVC_HTTP, 80);
+	uint32_t len = 128 << 10;
+	void *body = calloc(1, len);
+	struct peer *p;
+
+	CHECK_EQ(svc_http_set_body(&cfg->http.response, body, len), 0);
+	cfg->http.max_requests = 1;
+	setup(cfg);
+	w->latency_ns = 1000000000;
+	p = peer_connect_opt(client, "10.0.0.2", 80, &opt);
+	peer_puts(p, GET);
+	CHECK(world_until(w, has_all, p, 100000));
+	CHECK(!p->closed);
+	CHECK(p->in_len > len);
+	peer_free(p);
+	w->latency_ns = 100000;
+	teardown();
+	free(body);
+}
+
 static void test_drain(void)
 {
 	struct peer *idle, *busy, *rude;
@@ -485,6 +515,7 @@ int main(void)
 	test_timeouts();
 	test_stuck_reader();
 	test_limits();
+	test_slow_last();
 	test_drain();
 	test_no_state();
 	return 0;
