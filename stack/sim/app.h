@@ -150,6 +150,8 @@ struct flows {
 	bool loose_sequence, loose_window;
 	/* Neither can octets: somebody changes them. */
 	bool lies;
+	/* Somebody sends SYNs for connections that are over. */
+	bool spoofed;
 };
 
 void flows_init(struct flows *fs, struct world *w, uint32_t n);

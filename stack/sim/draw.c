@@ -51,8 +51,9 @@ void draw_path(struct rng *r, struct path *p, enum weather weather)
 		p->loss_ppm = (uint32_t)rng_log(r, 100, weather == FAIR ? 20000 : 100000);
 	if (rng_percent(r, 25)) {
 		p->bad_ppm = (uint32_t)rng_log(r, 100, 20000);
-		p->good_ppm = (uint32_t)rng_log(r, 100000, PPM);
-		p->bad_loss_ppm = (uint32_t)rng_log(r, 100000, PPM);
+		/* A handshake of seven attempts outlives what is fair. */
+		p->good_ppm = (uint32_t)rng_log(r, weather == FAIR ? 300000 : 50000, PPM);
+		p->bad_loss_ppm = (uint32_t)rng_log(r, 50000, weather == FAIR ? 400000 : PPM);
 	}
 	if (rng_percent(r, 40)) {
 		p->reorder_ppm = (uint32_t)rng_log(r, 100, weather == FAIR ? 50000 : 500000);

@@ -319,7 +319,7 @@ static void make_memory(struct sim *s)
 		if (rng_percent(r, 40))
 			s->w.hosts[i].cfg.max_conns = (uint32_t)rng_log(r, 1, 64);
 	}
-	draw_flows(s, (uint32_t)rng_log(r, 2, 60), 200000);
+	draw_flows(s, (uint32_t)rng_log(r, 2, 40), 100000);
 	for (uint32_t i = 0; i < s->flows.n; i++) {
 		struct flow *f = &s->flows.flow[i];
 
@@ -441,6 +441,7 @@ static void make_attack(struct sim *s)
 	draw_world(s, 2, (enum weather)rng_below(r, 2));
 	draw_flows(s, (uint32_t)rng_range(r, 1, 5), 200000);
 	attacker_start(&s->attacker, &s->w, 3000, rng_log(r, USEC, MSEC), 0);
+	s->flows.spoofed = true;
 }
 
 static void make_flood(struct sim *s)
