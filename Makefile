@@ -13,6 +13,9 @@ MARCH      ?= x86-64-v2
 SANITIZE   ?=
 # BENCH=regexp selects benchmarks.
 BENCH      ?= .
+# SEEDS=first..last are the worlds of `make sim`, SCENARIO= one kind of them.
+SEEDS      ?= 1..20000
+SCENARIO   ?=
 # Seconds per fuzzer.
 FUZZTIME   ?= 60
 # The packetdrill tool and the folder of its scripts, of a checkout with the tool built.
@@ -43,7 +46,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 include mk/deps.mk
 
-.PHONY: help build dataplane go generate lint format test test-go test-c test-integration test-sanitize demo bench fuzz packetdrill clean
+.PHONY: help build dataplane go generate lint format test test-go test-c test-integration test-sanitize demo bench fuzz packetdrill clean sim
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -75,6 +78,11 @@ test: test-c test-go test-integration ## everything, as CI runs it
 test-c: deps-build deps-test ## unit tests of the data plane under ASan and UBSan
 	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
 	ASAN_OPTIONS=detect_leaks=1 meson test -C $(BUILD)/sanitize --print-errorlogs --no-rebuild
+
+sim: deps-build deps-test ## worlds of the TCP simulator, under ASan and UBSan; SEEDS=1..20000, SCENARIO=name
+	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(BUILD)/sanitize/stack/sim/stack-sim --seeds $(SEEDS) \
+		--jobs $$(nproc) --keep-going $(if $(SCENARIO),--scenario $(SCENARIO))
 
 test-go: dataplane deps-test ## unit tests of the Go packages with the race detector
 	VNF_DATAPLANE=$(CURDIR)/$(BIN)/vnf-dataplane go test -race -timeout 15m $$(go list $(GO_PACKAGES) | grep -v /integration)
