@@ -374,6 +374,34 @@ static void test_stuck_reader(void)
 	free(body);
 }
 
+/* Nor does one hold what is left of a connection for ever after the responder is done. */
+static void test_stuck_after_close(void)
+{
+	static const struct tcp_options opt = {.no_nagle = true, .rcvbuf_max = 8192};
+	struct svc_listener_cfg *cfg = world_cfg(SVC_HTTP, 80);
+	void *body = calloc(1, 30000);
+	struct tcp_usage u;
+	struct peer *p;
+
+	CHECK_EQ(svc_http_set_body(&cfg->http.response, body, 30000), 0);
+	cfg->tcp.user_timeout_ms = 20000;
+	setup(cfg);
+	p = peer_connect_opt(client, "10.0.0.2", 80, &opt);
+	p->paused = true;
+	peer_puts(p, "GET / HTTP/1.0\r\n\r\n");
+	world_run(w, 15000);
+	CHECK_EQ(svc_listener_find(server->svc, 80)->conns, 0);
+	tcp_usage(server->e, &u);
+	CHECK_EQ(u.conns, 1);
+	world_run(w, 20000);
+	tcp_usage(server->e, &u);
+	CHECK_EQ(u.conns, 0);
+	CHECK(p->closed && p->why == TCP_CLOSE_RESET);
+	peer_free(p);
+	teardown();
+	free(body);
+}
+
 static void test_limits(void)
 {
 	struct svc_listener_cfg *cfg = config();
@@ -514,6 +542,7 @@ int main(void)
 	test_large_body(true);
 	test_timeouts();
 	test_stuck_reader();
+	test_stuck_after_close();
 	test_limits();
 	test_slow_last();
 	test_drain();

@@ -101,8 +101,10 @@ static void syn_timeout(struct tcp_conn *c)
 static void persist_timeout(struct tcp_conn *c)
 {
 	/* As long as the peer answers probes it may keep its window closed (RFC 9293
-	 * section 3.8.6.1); memory pressure ends that for those who hold most (buffers_shed). */
-	if (user_timeout(c)) {
+	 * section 3.8.6.1); memory pressure ends that for those who hold most (buffers_shed). A
+	 * connection without a service has nobody else to lose patience. */
+	if (user_timeout(c) ||
+	    (c->flags & F_DETACHED && conn_idle_ms(c) >= c->user_timeout_ms)) {
 		c->e->mib.timeout_drops++;
 		conn_reset(c, TCP_CLOSE_TIMEOUT);
 		return;
