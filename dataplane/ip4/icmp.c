@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * icmp4-input: unfragmented ICMP for an address of the box. Echo is answered here, so that a ping
- * works while everything else is down; what may be about our own segments and pings goes to tcp-icmp
- * and on to ping-input, the rest to the kernel.
+ * works while everything else is down; what may be about our own segments and pings goes to
+ * tcp-icmp and on to ping-input, the rest to the kernel.
  */
 #include <netinet/in.h>
 

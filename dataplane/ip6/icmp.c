@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * icmp6-input: unfragmented ICMPv6 for the box. Echo is answered here, neighbour discovery goes to
- * nd-input (meta.arg2: offset of the ICMPv6 header), what may be about our own segments and pings to
- * tcp-icmp and on to ping-input, the rest to the kernel.
+ * nd-input (meta.arg2: offset of the ICMPv6 header), what may be about our own segments and pings
+ * to tcp-icmp and on to ping-input, the rest to the kernel.
  */
 #include <netinet/in.h>
 
