@@ -366,8 +366,8 @@ int tcp_write_copy(struct tcp_conn *c, const void *data, uint32_t len)
 			break;
 		}
 		n = RTE_MIN(len - done, (uint32_t)rte_pktmbuf_tailroom(m));
-		/* Segments of just the right size need not be cut. Small ones share a buffer, or a peer
-		 * with a tiny MSS would cost many times what it is sent. */
+		/* Segments of just the right size need not be cut. Small ones share a buffer, or a
+		 * peer with a tiny MSS would cost many times what it is sent. */
 		if (n > c->mss)
 			n -= n % c->mss;
 		memcpy(rte_pktmbuf_mtod(m, char *), (const char *)data + done, n);

@@ -190,7 +190,8 @@ void send_cookie(struct tcp_listener *l, const struct tcp_pkt *p, uint32_t iss)
 {
 	struct tcp_engine *e = l->e;
 	const struct tcp_options *o = &l->p.opt;
-	const uint32_t rcvbuf = RTE_MAX((o->rcvbuf_max != 0 ? o->rcvbuf_max : RCVBUF_MAX) >> 10, 4u) << 10;
+	const uint32_t rcvbuf = RTE_MAX((o->rcvbuf_max != 0 ? o->rcvbuf_max : RCVBUF_MAX) >> 10, 4u)
+				<< 10;
 	struct tcp_route r = {0};
 	uint8_t opts[TCP_OPT_MAX];
 	struct tcp_opts_out out = {.wscale = -1};

@@ -73,10 +73,10 @@ enum rtx_kind { RTX_RTO, RTX_REO, RTX_TLP, RTX_PERSIST };
 #define TSO_MAX		 64000
 #define CHALLENGE_OOW_MS 500
 /* What the window field of a SYN can say. */
-#define RCVBUF_INIT	 (64u << 10)
-#define SNDBUF_INIT	 (64u << 10)
-#define RCVBUF_MAX	 (6u << 20)
-#define SNDBUF_MAX	 (4u << 20)
+#define RCVBUF_INIT (64u << 10)
+#define SNDBUF_INIT (64u << 10)
+#define RCVBUF_MAX  (6u << 20)
+#define SNDBUF_MAX  (4u << 20)
 /* Payload up to this is copied behind the header rather than chained: cheaper than a second buffer.
  */
 /* Segments a connection sends at most per flush. */
@@ -573,7 +573,8 @@ void rtt_sample(struct tcp_conn *c, uint32_t us);
 struct ack_state {
 	struct tcp_rate rate;
 	uint32_t prior_una;
-	/* End of what was SACKed before; the lowest sequence number delivered below it and sent once. */
+	/* End of what was SACKed before; the lowest sequence number delivered below it and sent
+	 * once. */
 	uint32_t prior_fack, reord_seq;
 	/* Segments. */
 	uint32_t newly_acked, newly_sacked, newly_lost;

@@ -296,8 +296,8 @@ static void data_in(struct tcp_conn *c, struct tcp_pkt *p)
 		 */
 		rte_pktmbuf_free(p->m);
 		e->mib.drop_after_close++;
-		/* With the peer's own idea of the sequence number, in case it has not got our FIN: another
-		 * one would only be challenged (RFC 5961). */
+		/* With the peer's own idea of the sequence number, in case it has not got our FIN:
+		 * another one would only be challenged (RFC 5961). */
 		send_rst_reply(e, p);
 		conn_end(c, TCP_CLOSE_ABORTED);
 		return;
@@ -517,8 +517,9 @@ void seg_input(struct tcp_conn *c, struct tcp_pkt *p)
 		rte_pktmbuf_free(p->m);
 		return;
 	}
-	/* Not before the acknowledgement is found good: whoever guesses the sequence number alone could
-	 * make the peer's own timestamps look old (RFC 7323 section 4.3 with RFC 5961 section 5). */
+	/* Not before the acknowledgement is found good: whoever guesses the sequence number alone
+	 * could make the peer's own timestamps look old (RFC 7323 section 4.3 with RFC 5961 section
+	 * 5). */
 	if (c->flags & F_TS && p->o.flags & TCP_OPT_HAS_TS && seq_leq(p->seq, c->rcv_acked) &&
 	    (int32_t)(p->o.tsval - c->ts_recent) >= 0) {
 		c->ts_recent = p->o.tsval;

@@ -350,8 +350,9 @@ bool tcp_at_eof(const struct tcp_conn *c);
 /*
  * Takes up to max octets out, as a chain of buffers that is the caller's, payload only; NULL if
  * there are none (or if max cuts the first buffer and the pool has none for the cut: try again
- * later, or take all). A buffer may be shared: write into it only if rte_mbuf_refcnt_read() is 1 and it
- * is direct. Reading opens the receive window: a service that does not read slows its peer down.
+ * later, or take all). A buffer may be shared: write into it only if rte_mbuf_refcnt_read() is 1
+ * and it is direct. Reading opens the receive window: a service that does not read slows its peer
+ * down.
  */
 struct rte_mbuf *tcp_read(struct tcp_conn *c, uint32_t max);
 /* The first buffer of what tcp_read() would return, left in place: to look before taking. */

@@ -103,15 +103,14 @@ static void persist_timeout(struct tcp_conn *c)
 	/* As long as the peer answers probes it may keep its window closed (RFC 9293
 	 * section 3.8.6.1); memory pressure ends that for those who hold most (buffers_shed). A
 	 * connection without a service has nobody else to lose patience. */
-	if (user_timeout(c) ||
-	    (c->flags & F_DETACHED && conn_idle_ms(c) >= c->user_timeout_ms)) {
+	if (user_timeout(c) || (c->flags & F_DETACHED && conn_idle_ms(c) >= c->user_timeout_ms)) {
 		c->e->mib.timeout_drops++;
 		conn_reset(c, TCP_CLOSE_TIMEOUT);
 		return;
 	}
 	if (c->unsent != 0 && (int32_t)(c->snd_una + c->snd_wnd - c->snd_nxt) > 0) {
-		/* A small window that stays small is used after all (RFC 9293 section 3.8.6.2.1, the
-		 * override timeout). */
+		/* A small window that stays small is used after all (RFC 9293 section 3.8.6.2.1,
+		 * the override timeout). */
 		c->flags2 |= F2_SMALL;
 		conn_dirty(c);
 	} else {
