@@ -334,7 +334,8 @@ static void test_counters(void)
 			gauges += r->list->tcp_counters[k]->gauge;
 		}
 		CHECK(r->list->next_cursor.len <= sizeof(cursor), "cursor");
-		memcpy(cursor, r->list->next_cursor.data, r->list->next_cursor.len);
+		if (r->list->next_cursor.len != 0)
+			memcpy(cursor, r->list->next_cursor.data, r->list->next_cursor.len);
 		l.cursor = pb_bytes(cursor, r->list->next_cursor.len);
 		resp_free(r);
 		pages++;
