@@ -113,10 +113,8 @@ static uint32_t ready_of(struct shim *s, struct epoll_item *i)
 
 	if (!k || i->disabled)
 		return 0;
-	if (k->conn && !(ev & EPOLLOUT)) {
-		k->no_space = true;
+	if (k->conn && !(ev & EPOLLOUT))
 		tcp_want_write(k->conn, 0);
-	}
 	ev &= i->ev.events | EPOLLERR | EPOLLHUP;
 	if (i->ev.events & EPOLLET && ev) {
 		bool in = k->in_events + 1 > i->seen_in, out = k->out_events + 1 > i->seen_out;

@@ -304,7 +304,6 @@ static ssize_t do_send(struct sock *k, const struct iovec *iov, size_t n, int fl
 			done += (size_t)took;
 			continue;
 		}
-		k->no_space = true;
 		tcp_want_write(k->conn, 0);
 		if (sock_nonblock(k, flags))
 			break;

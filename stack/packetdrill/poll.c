@@ -116,9 +116,6 @@ int shim_ioctl(void *user, int fd, unsigned long request, ...)
 		ret = -1;
 	} else if (request == FIONREAD && k->role != ROLE_LISTENER) {
 		*out = (int)(k->conn ? tcp_readable(k->conn) : k->rest_len - k->rest_off);
-		/* Linux counts the peer's FIN when it is all there is left. */
-		if (!*out && k->conn && tcp_at_eof(k->conn) && !k->eof)
-			*out = 0;
 	} else if (request == TIOCOUTQ && k->role != ROLE_LISTENER) {
 		*out = (int)(k->conn ? tcp_unacked(k->conn) : 0);
 	} else {

@@ -25,7 +25,6 @@ struct world {
 	/* Bit 1: server; 0x200: no cookie needed; 0x400: every listener. */
 	int fastopen;
 	uint32_t rmem[3], wmem[3];
-	uint32_t notsent_lowat;
 	uint32_t synack_retries;
 	uint8_t min_burst;
 	int mtu_probing;
@@ -47,10 +46,10 @@ enum sock_role { ROLE_NONE, ROLE_LISTENER, ROLE_CONNECTION };
 struct sockopts {
 	bool nodelay, cork, keepalive, reuseaddr, linger_on;
 	int linger_s;
-	uint32_t mss, keep_idle_s, keep_intvl_s, keep_cnt, syn_count;
+	uint32_t mss, keep_idle_s, keep_intvl_s, keep_cnt;
 	uint32_t user_timeout_ms, fin_wait2_ms;
 	/* 0: the default. */
-	uint32_t sndbuf, rcvbuf, notsent_lowat;
+	uint32_t sndbuf, rcvbuf;
 	int fastopen;
 	bool inq;
 	uint8_t fastopen_key[16];
@@ -106,7 +105,6 @@ struct sock {
 	uint64_t uncork_ns;
 	/* For edge-triggered polling: counts of events that made it readable and writable. */
 	uint64_t in_events, out_events;
-	bool no_space;
 	struct epoll_item *items;
 };
 

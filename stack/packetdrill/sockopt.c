@@ -187,9 +187,6 @@ static int set_tcp(struct sock *k, int name, int v, const void *val, socklen_t l
 	case LINUX_TCP_KEEPCNT:
 		k->opt.keep_cnt = (uint32_t)v;
 		return v < 1 || v > 127 ? EINVAL : 0;
-	case LINUX_TCP_SYNCNT:
-		k->opt.syn_count = (uint32_t)v;
-		return v < 1 || v > 127 ? EINVAL : 0;
 	case LINUX_TCP_LINGER2:
 		k->opt.fin_wait2_ms = v > 0 ? (uint32_t)v * 1000 : 0;
 		return 0;
@@ -213,9 +210,6 @@ static int set_tcp(struct sock *k, int name, int v, const void *val, socklen_t l
 			return EINVAL;
 		memcpy(k->opt.fastopen_key, val, 16);
 		k->opt.fastopen_key_set = true;
-		return 0;
-	case LINUX_TCP_NOTSENT_LOWAT:
-		k->opt.notsent_lowat = (uint32_t)v;
 		return 0;
 	case LINUX_TCP_INQ:
 		k->opt.inq = v;
@@ -300,9 +294,6 @@ static int get_tcp(struct sock *k, int name, int *v)
 		return 0;
 	case LINUX_TCP_FASTOPEN:
 		*v = k->opt.fastopen;
-		return 0;
-	case LINUX_TCP_NOTSENT_LOWAT:
-		*v = (int)k->opt.notsent_lowat;
 		return 0;
 	case LINUX_TCP_INQ:
 		*v = k->opt.inq;

@@ -68,7 +68,6 @@ void world_read(struct shim *s)
 	w->fastopen = (int)sysctl_long("tcp_fastopen", 0);
 	sysctl_three("tcp_rmem", w->rmem);
 	sysctl_three("tcp_wmem", w->wmem);
-	w->notsent_lowat = (uint32_t)sysctl_long("tcp_notsent_lowat", UINT32_MAX);
 	w->synack_retries = (uint32_t)sysctl_long("tcp_synack_retries", 5);
 	w->min_burst = (uint8_t)sysctl_long("tcp_min_tso_segs", 2);
 	w->mtu_probing = (int)sysctl_long("tcp_mtu_probing", 0);
