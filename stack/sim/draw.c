@@ -103,6 +103,13 @@ void draw_world(struct sim *s, uint8_t hosts, enum weather weather)
 	s->family = rng_percent(r, 50) ? 4 : 6;
 }
 
+/* Not octet by octet for hours. */
+static void bound_writes(struct end *e)
+{
+	if (e->total / e->write_max > 3000)
+		e->write_max = (uint32_t)(e->total / 3000);
+}
+
 static void draw_end(struct rng *r, struct end *e, uint64_t octets)
 {
 	e->total = rng_percent(r, 15) ? 0 : rng_log(r, 1, octets);
@@ -112,8 +119,7 @@ static void draw_end(struct rng *r, struct end *e, uint64_t octets)
 		e->write_max = (uint32_t)rng_range(r, 1, 64);
 		e->total = RTE_MIN(e->total, 20000u);
 	}
-	if (e->total / e->write_max > 3000)
-		e->write_max = (uint32_t)(e->total / 3000);
+	bound_writes(e);
 	if (rng_percent(r, 20))
 		e->write_pause_ns = rng_log(r, USEC, 100 * MSEC);
 	e->read = (enum read_mode)rng_below(r, READ_LATE);
@@ -139,6 +145,8 @@ void draw_plan(struct rng *r, struct flow *f, uint64_t octets)
 		rounds = RTE_MAX(1u, RTE_MIN(200u, octets / (f->request + f->response)));
 		f->end[0].total = rounds * f->request;
 		f->end[1].total = rounds * f->response;
+		bound_writes(&f->end[0]);
+		bound_writes(&f->end[1]);
 		/* The server is done when the client is. */
 		if (f->end[0].end == END_AFTER_PEER)
 			f->end[0].end = END_WAIT;
