@@ -164,6 +164,94 @@ func (a *attacker) sockstress(n int, family string, dst netip.AddrPort) error {
 	return nil
 }
 
+// receive returns the box's next segment of a connection; without one for a while, it is nil.
+func (a *attacker) receive(src, dst netip.AddrPort) []byte {
+	buf := make([]byte, 2048)
+	ip := 20
+	if src.Addr().Is6() {
+		ip = 40
+	}
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+		n, err := unix.Read(a.fd, buf)
+		if err != nil || n < 14+ip+20 {
+			continue
+		}
+		tcp := buf[14+ip : n]
+		// Frames are padded to 60 bytes: the IP header tells the length.
+		total := int(binary.BigEndian.Uint16(buf[16:]))
+		if ip == 40 {
+			total = ip + int(binary.BigEndian.Uint16(buf[18:]))
+		}
+		if binary.BigEndian.Uint16(tcp) == dst.Port() && binary.BigEndian.Uint16(tcp[2:]) == src.Port() && total-ip <= len(tcp) && total > ip {
+			return tcp[:total-ip]
+		}
+	}
+	return nil
+}
+
+// conflict tells an echo service the same octets twice, differently, and what is outside of the window; it returns what came back.
+func (a *attacker) conflict(src, dst netip.AddrPort) (string, error) {
+	out := func(seq, ack uint32, flags byte, payload string) error {
+		return a.send(&segment{src: src, dst: dst, seq: seq, ack: ack, flags: flags, window: 5000, payload: []byte(payload)})
+	}
+	// What answered floods is still waiting, and leaves no room.
+	for buf := make([]byte, 2048); ; {
+		if _, err := unix.Read(a.fd, buf); err != nil {
+			break
+		}
+	}
+	if err := out(99, 0, flagSYN, ""); err != nil {
+		return "", err
+	}
+	synack := a.receive(src, dst)
+	if synack == nil || synack[13] != flagSYN|flagACK {
+		return "", fmt.Errorf("the SYN's answer is % x", synack)
+	}
+	ack := binary.BigEndian.Uint32(synack[4:]) + 1
+	// That may have been a cookie, which counts from the first octet only.
+	if err := out(100, ack, flagACK, ""); err != nil {
+		return "", err
+	}
+	for _, s := range []struct {
+		seq  uint32
+		data string
+	}{
+		{104, "EFGH"},         // Out of order, and first.
+		{104, "????"},         // Instead of it.
+		{102, "??????"},       // Around it, with octets that came in order.
+		{100 + 1<<30, "evil"}, // Far beyond the window.
+		{20, "old!"},          // Far before it.
+	} {
+		if s.seq == 102 {
+			// What is in order first, then what contradicts both.
+			if err := out(100, ack, flagACK|flagPSH, "abcd"); err != nil {
+				return "", err
+			}
+		}
+		if err := out(s.seq, ack, flagACK|flagPSH, s.data); err != nil {
+			return "", err
+		}
+	}
+	if err := out(108, ack, flagACK|flagPSH, "ijkl"); err != nil {
+		return "", err
+	}
+	got := make([]byte, 12)
+	for have := 0; have < len(got); {
+		tcp := a.receive(src, dst)
+		if tcp == nil {
+			return string(got[:have]), fmt.Errorf("after %d octets nothing comes", have)
+		}
+		at := binary.BigEndian.Uint32(tcp[4:]) - ack
+		if data := tcp[int(tcp[12]>>4)*4:]; tcp[13]&flagRST == 0 && at <= uint32(have) && int(at)+len(data) > have {
+			have = int(at) + copy(got[at:], data)
+			if err := out(112, ack+uint32(have), flagACK, ""); err != nil {
+				return "", err
+			}
+		}
+	}
+	return string(got), out(112, ack+12, flagRST, "")
+}
+
 // someone is an address that nobody has, on a network that the box sends to host b.
 func someone(rnd *rand.Rand, family string) netip.AddrPort {
 	a := netip.AddrFrom4([4]byte{198, 18, byte(rnd.UintN(256)), byte(1 + rnd.UintN(250))})
@@ -277,6 +365,14 @@ listeners:
 		now := r.mib()
 		if rst := now["out-rsts"] - before["out-rsts"]; rst > 5000 {
 			r.t.Errorf("%d resets were sent", rst)
+		}
+	})
+	r.families("conflicts", func(r *termination, family string) {
+		src := map[string]string{"ipv4": "198.18.254.1:7777", "ipv6": "[2001:db8:f::2]:7777"}[family]
+		got, err := evil.conflict(netip.MustParseAddrPort(src), target(family, 7))
+		r.ok(err)
+		if got != "abcdEFGHijkl" {
+			r.t.Errorf("of segments that contradict each other comes back %q", got)
 		}
 	})
 	r.sub("slow readers", func(r *termination) {
