@@ -34,7 +34,8 @@ static struct rte_mempool *pool_create_packed(const char *name, unsigned int n, 
 				     socket, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 	if (p == NULL)
 		return NULL;
-	if (rte_mempool_set_ops_byname(p, rte_mbuf_best_mempool_ops(), NULL) != 0)
+	/* What was freed last is taken first: it is in the caches. A ring would walk through all of it. */
+	if (rte_mempool_set_ops_byname(p, "stack", NULL) != 0)
 		goto fail;
 	rte_pktmbuf_pool_init(p, &priv);
 	len = (size_t)rte_mempool_op_calc_mem_size_helper(p, n, 0, 0, &min, &align);
@@ -59,7 +60,7 @@ struct rte_mempool *mb_pool_create(const char *name, unsigned int n, unsigned in
 	/* Where devices use virtual addresses, a buffer may cross pages. */
 	if (rte_eal_iova_mode() == RTE_IOVA_VA)
 		return pool_create_packed(name, n, cache, room, socket);
-	return rte_pktmbuf_pool_create(name, n, cache, 0, room, socket);
+	return rte_pktmbuf_pool_create_by_ops(name, n, cache, 0, room, socket, "stack");
 }
 
 bool mb_pool_is_packed(const struct rte_mempool *p)
