@@ -322,6 +322,8 @@ static int bulk_client(struct side *s, uint32_t conns)
 	if (client_new(s, conns, &bulk_ops) != 0)
 		return -1;
 	cl = s->app;
+	/* What a send buffer holds beyond the path's needs only leaves the caches. */
+	cl->p.opt.sndbuf_max = 512 << 10;
 	cl->shinfo.free_cb = no_free;
 	rte_mbuf_ext_refcnt_set(&cl->shinfo, 1);
 	return 0;

@@ -235,7 +235,7 @@ unsigned int side_run(struct side *s, uint64_t now_ns)
 	do {
 		n = take(s, now_ns);
 		total += n;
-	} while (n == BURST && total < RING_SIZE);
+	} while (n == BURST && s->server && total < RING_SIZE);
 	s->packets += total;
 	s->loops++;
 	return total;
