@@ -64,6 +64,23 @@ static void give_up(struct end *e, void (*how)(struct tcp_conn *c))
 
 /* ---- Reading ---- */
 
+static void end_retry(void *arg)
+{
+	struct end *e = arg;
+
+	e->retrying = false;
+	end_resume(e);
+}
+
+/* The pool is empty: again in a moment. */
+static void retry(struct end *e)
+{
+	if (e->retrying)
+		return;
+	e->retrying = true;
+	world_at(world_of(e), world_of(e)->now + RETRY_NS, end_retry, e);
+}
+
 static bool verify(struct end *e, const uint8_t *p, uint32_t len)
 {
 	struct flow *f = e->flow;
@@ -143,7 +160,7 @@ static bool read_some(struct end *e)
 		return read_peek(e, (uint32_t)rng_range(r, 1, e->read_max));
 	m = tcp_read(e->c, max);
 	if (m == NULL && max != UINT32_MAX && rte_mempool_avail_count(rig_pool()) == 0) {
-		world_at(world_of(e), world_of(e)->now + RETRY_NS, end_resume, e);
+		retry(e);
 		return false;
 	}
 	if (m == NULL) {
@@ -291,7 +308,7 @@ static uint32_t write_some(struct end *e)
 		world_fail(world_of(e), "flow %u: tcp_writable() %u, but -EAGAIN", e->flow->id,
 			   room);
 	if (rc == -ENOBUFS)
-		world_at(world_of(e), world_of(e)->now + RETRY_NS, end_resume, e);
+		retry(e);
 	else if (rc < 0 && rc != -EAGAIN && (rc != -EPIPE || tcp_conn_state(e->c) != TCP_CLOSED))
 		world_fail(world_of(e), "flow %u: tcp_write: %s in %s", e->flow->id, strerror(-rc),
 			   tcp_state_name(tcp_conn_state(e->c)));

@@ -79,6 +79,8 @@ struct end {
 	/* Ended by itself, or told by `closed`. */
 	bool gave_up, closed;
 	enum tcp_close_reason why;
+	/* Waits for buffers. */
+	bool retrying;
 	uint64_t next_write, next_read;
 	/* Echo: read, not taken by tcp_write() yet. */
 	struct rte_mbuf *held;
