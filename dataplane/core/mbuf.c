@@ -34,7 +34,8 @@ static struct rte_mempool *pool_create_packed(const char *name, unsigned int n, 
 				     socket, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 	if (p == NULL)
 		return NULL;
-	/* What was freed last is taken first: it is in the caches. A ring would walk through all of it. */
+	/* What was freed last is taken first: it is in the caches. A ring would walk through all of
+	 * it. */
 	if (rte_mempool_set_ops_byname(p, "stack", NULL) != 0)
 		goto fail;
 	rte_pktmbuf_pool_init(p, &priv);
