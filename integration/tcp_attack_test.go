@@ -182,6 +182,9 @@ func (a *attacker) receive(src, dst netip.AddrPort) []byte {
 		if ip == 40 {
 			total = ip + int(binary.BigEndian.Uint16(buf[18:]))
 		}
+		if to, _ := netip.AddrFromSlice(buf[14+ip-len(src.Addr().AsSlice()) : 14+ip]); to != src.Addr() {
+			continue
+		}
 		if binary.BigEndian.Uint16(tcp) == dst.Port() && binary.BigEndian.Uint16(tcp[2:]) == src.Port() && total-ip <= len(tcp) && total > ip {
 			return tcp[:total-ip]
 		}
