@@ -8,6 +8,8 @@
 
 #include <rte_cycles.h>
 
+#include "tcp/cksum.h"
+
 #include "../core/worker.h"
 #include "../iface/iface.h"
 #include "each.h"
@@ -93,7 +95,7 @@ static uint16_t classify(struct rte_mbuf *m)
 	/* ip4-local has seen to it that the header is whole and the packet as long as it says. */
 	if (total < hlen + ICMP4_HDR_LEN || m->data_len < hlen + ICMP4_HDR_LEN)
 		return EDGE_TRUNCATED;
-	if (rte_raw_cksum_mbuf(m, hlen, total - hlen, &sum) != 0 || sum != 0xffff)
+	if (!tcp_raw_cksum(m, hlen, total - hlen, &sum) || sum != 0xffff)
 		return EDGE_CHECKSUM;
 	switch (icmp[0]) {
 	case ICMP4_ECHO:

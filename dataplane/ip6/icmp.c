@@ -8,6 +8,8 @@
 
 #include <rte_cycles.h>
 
+#include "tcp/cksum.h"
+
 #include "../core/worker.h"
 #include "../iface/iface.h"
 #include "../ip4/each.h"
@@ -69,7 +71,7 @@ static bool checksum_ok(const struct rte_mbuf *m, const struct rte_ipv6_hdr *ip,
 	uint32_t sum;
 	uint16_t part;
 
-	if (rte_raw_cksum_mbuf(m, off, len, &part) != 0)
+	if (!tcp_raw_cksum(m, off, len, &part))
 		return false;
 	sum = part;
 	sum += rte_raw_cksum(ip6_src(ip), 32);
