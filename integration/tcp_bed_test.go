@@ -26,7 +26,6 @@ import (
 var (
 	boxAtA = map[string]string{"ipv4": "10.0.1.1", "ipv6": "2001:db8:1::1"}
 	hostA  = map[string]string{"ipv4": "10.0.1.2", "ipv6": "2001:db8:1::2"}
-	hostB  = map[string]string{"ipv4": "10.0.2.2", "ipv6": "2001:db8:2::2"}
 )
 
 // deadline bounds every connection of these tests; nothing is meant to come near it.

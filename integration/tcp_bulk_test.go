@@ -17,9 +17,6 @@ import (
 	"millrace/internal/lab"
 )
 
-// far is the host behind host a, which forwards between it and the box.
-var far = map[string]string{"ipv4": "10.0.9.2", "ipv6": "2001:db8:9::2"}
-
 const bulkServices = `
 pools:
   - {name: web4, backends: [{name: b, address: 10.0.2.2, port: 8000}]}
