@@ -7,28 +7,8 @@
 #ifndef MILLRACE_SVC_TEST_WORLD_H
 #define MILLRACE_SVC_TEST_WORLD_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "../tcp/check_test.h"
 #include "service.h"
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                 \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
-
-#define CHECK_EQ(a, b)                                                                             \
-	do {                                                                                       \
-		long long a_ = (long long)(a), b_ = (long long)(b);                                \
-		if (a_ != b_) {                                                                    \
-			fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #a,   \
-				a_, b_);                                                           \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
 
 #define WORLD_ADDRS 4
 
