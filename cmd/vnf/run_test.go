@@ -187,7 +187,8 @@ var lossLine = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
 // loss sends packets all the while that something happens, and returns how many were lost.
 func (l *lab) loss(to string, during func()) (sent, lost int) {
 	l.t.Helper()
-	cmd := exec.Command("ip", "netns", "exec", l.ns("a"), "ping", "-q", "-i", "0.001", "-w", "8", "-W", "1", to)
+	// By count: at a deadline (-w) the last request would be under way, and count as lost.
+	cmd := exec.Command("ip", "netns", "exec", l.ns("a"), "ping", "-q", "-i", "0.001", "-c", "6000", "-W", "2", to)
 	var out strings.Builder
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
