@@ -154,7 +154,7 @@ static void counters(const char *name, const struct side *s)
 
 static void run(void)
 {
-	struct rte_mempool *pool;
+	struct rte_mempool *pool, *second = NULL;
 	struct side_config cfg = {
 		.max_conns = opt.conns + 1024 > 262144 ? opt.conns + 1024 : 262144,
 		.mtu = opt.mtu,
@@ -168,10 +168,21 @@ static void run(void)
 	/* Buffers that were freed last are taken first: they are in the caches. */
 	pool = rte_pktmbuf_pool_create_by_ops("stack-bench", opt.mbufs, 512, 0,
 					      RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, "stack");
+	/* Two cores: each has buffers of its own, and packets are copied from one's to the other's.
+	 */
+	if (opt.two)
+		second = rte_pktmbuf_pool_create_by_ops("stack-bench-2", opt.mbufs, 512, 0,
+							RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY,
+							"stack");
 	server = side_new("server", pool, &cfg, true);
-	client = side_new("client", pool, &cfg, false);
-	if (pool == NULL || server == NULL || client == NULL) {
+	client = side_new("client", opt.two ? second : pool, &cfg, false);
+	if (pool == NULL || (opt.two && second == NULL) || server == NULL || client == NULL) {
 		fprintf(stderr, "stack-bench: not enough memory (%s)\n", rte_strerror(rte_errno));
+		exit(1);
+	}
+	if (opt.two &&
+	    (side_copy(server, "back-server") != 0 || side_copy(client, "back-client") != 0)) {
+		fprintf(stderr, "stack-bench: no rings\n");
 		exit(1);
 	}
 	server->peer = client;
@@ -211,6 +222,7 @@ static void run(void)
 	side_free(server);
 	side_free(client);
 	rte_mempool_free(pool);
+	rte_mempool_free(second);
 }
 
 /* How long a cache line takes from one core to the other and back: on shared hosts it moves, and
@@ -349,7 +361,8 @@ int main(int argc, char **argv)
 	}
 	snprintf(prefix, sizeof(prefix), "stack-bench-%d", getpid());
 	snprintf(mem, sizeof(mem), "%u",
-		 (unsigned int)((uint64_t)opt.mbufs * 2500 >> 20) * 5 / 4 + 128);
+		 (unsigned int)((uint64_t)opt.mbufs * 2500 >> 20) * 5 / 4 * (opt.two ? 2 : 1) +
+			 128);
 
 	char *eal[16] = {argv[0],	  "-m",	      mem,
 			 "--no-pci",	  "--lcores", lcores,

@@ -8,6 +8,7 @@
 
 #include <rte_cycles.h>
 #include <rte_ip.h>
+#include <rte_memcpy.h>
 
 #define BURST	  64
 #define RING_SIZE 16384
@@ -186,6 +187,9 @@ void side_free(struct side *s)
 	tcp_engine_destroy(s->e);
 	while (rte_ring_sc_dequeue(s->in, (void **)&m) == 0)
 		rte_pktmbuf_free(m);
+	while (s->back != NULL && rte_ring_sc_dequeue(s->back, (void **)&m) == 0)
+		rte_pktmbuf_free(m);
+	rte_ring_free(s->back);
 	if (s->delayed != NULL)
 		for (; s->delayed->head != s->delayed->tail; s->delayed->head++)
 			rte_pktmbuf_free(s->delayed->q[s->delayed->head % s->delayed->size].m);
@@ -193,6 +197,59 @@ void side_free(struct side *s)
 	rte_ring_free(s->in);
 	free(s->app);
 	free(s);
+}
+
+int side_copy(struct side *s, const char *name)
+{
+	s->back =
+		rte_ring_create(name, 2 * RING_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	return s->back != NULL ? 0 : -1;
+}
+
+/* Frees what the other side has copied. */
+static void reclaim(struct side *s)
+{
+	struct rte_mbuf *m[BURST];
+	unsigned int n;
+
+	while ((n = rte_ring_sc_dequeue_burst(s->peer->back, (void **)m, BURST, NULL)) != 0)
+		rte_pktmbuf_free_bulk(m, n);
+}
+
+static struct rte_mbuf *copy_of(struct side *s, struct rte_mbuf *m)
+{
+	struct rte_mbuf *n = rte_pktmbuf_alloc(s->pool);
+	char *to;
+
+	if (n == NULL)
+		return NULL;
+	to = rte_pktmbuf_append(n, m->pkt_len);
+	if (to == NULL) {
+		rte_pktmbuf_free(n);
+		return NULL;
+	}
+	n->l3_len = m->l3_len;
+	for (const struct rte_mbuf *p = m; p != NULL; p = p->next) {
+		rte_memcpy(to, rte_pktmbuf_mtod(p, const char *), p->data_len);
+		to += p->data_len;
+	}
+	return n;
+}
+
+/* The copies take the packets' place, which go back. Returns how many there are. */
+static unsigned int copy_in(struct side *s, struct rte_mbuf **m, unsigned int n)
+{
+	struct rte_mbuf *copy[BURST];
+	unsigned int got = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		copy[got] = copy_of(s, m[i]);
+		got += copy[got] != NULL;
+	}
+	while (rte_ring_sp_enqueue_bulk(s->back, (void **)m, n, NULL) == 0)
+		rte_pause();
+	memcpy(m, copy, got * sizeof(*m));
+	return got;
 }
 
 static unsigned int take(struct side *s, uint64_t now_ns)
@@ -205,6 +262,10 @@ static unsigned int take(struct side *s, uint64_t now_ns)
 	n = rte_ring_sc_dequeue_burst(s->in, (void **)m, BURST, NULL);
 	for (unsigned int i = 0; i < n; i++)
 		rte_prefetch0(m[i]);
+	if (s->back != NULL && n != 0)
+		n = copy_in(s, m, n);
+	if (s->peer->back != NULL)
+		reclaim(s);
 	for (unsigned int i = 0; i < n; i++) {
 		/* As a port with checksum offload marks them, and as veth does. */
 		m[i]->ol_flags = (m[i]->ol_flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) |

@@ -10,6 +10,10 @@
 struct side {
 	struct tcp_engine *e;
 	struct rte_ring *in;
+	/* NULL: packets are taken as they are. Else they are copied into buffers of this side, and
+	 * go back to the other by this ring, as with memif: no buffer is touched by two cores at a
+	 * time. */
+	struct rte_ring *back;
 	struct side *peer;
 	struct rte_mempool *pool;
 	uint64_t rng;
@@ -55,6 +59,8 @@ struct side_config {
 struct side *side_new(const char *name, struct rte_mempool *pool, const struct side_config *cfg,
 		      bool server);
 void side_free(struct side *s);
+/* Copies what it takes; see struct side. 0 or -1. */
+int side_copy(struct side *s, const char *name);
 /* A path with a delay one way, loss, and a bottleneck of so many Mbit/s (0: none) with a queue of
  * one round trip. */
 void side_path(struct side *s, uint64_t delay_ns, uint32_t loss_ppm, double mbit);
