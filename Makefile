@@ -46,7 +46,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 include mk/deps.mk
 
-.PHONY: help build dataplane go generate lint format test test-go test-c test-integration test-sanitize demo bench fuzz packetdrill clean sim
+.PHONY: help build dataplane go generate lint format test test-go test-c test-fuzz test-integration test-sanitize demo bench fuzz packetdrill clean sim
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -73,7 +73,7 @@ format: deps-lint ## put Go, C and shell into the project's form
 	gofmt -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
 	clang-format -i $(C_FILES)
 
-test: test-c test-go test-integration ## everything, as CI runs it
+test: test-c test-fuzz test-go test-integration ## everything, as CI runs it
 
 test-c: deps-build deps-test ## unit tests of the data plane under ASan and UBSan
 	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
@@ -83,6 +83,9 @@ sim: deps-build deps-test ## worlds of the TCP simulator, under ASan and UBSan; 
 	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(BUILD)/sanitize/stack/sim/stack-sim --seeds $(SEEDS) \
 		--jobs $$(nproc) --keep-going $(if $(SCENARIO),--scenario $(SCENARIO))
+
+test-fuzz: deps-build deps-lint ## the fuzzers of the TCP stack, for five seconds each
+	FUZZ=stack FUZZTIME=5 mk/fuzz.sh
 
 test-go: dataplane deps-test ## unit tests of the Go packages with the race detector
 	VNF_DATAPLANE=$(CURDIR)/$(BIN)/vnf-dataplane go test -race -timeout 15m $$(go list $(GO_PACKAGES) | grep -v /integration)
