@@ -37,6 +37,10 @@ static void make_rough(struct sim *s)
 {
 	draw_world(s, 2, ROUGH);
 	draw_flows(s, (uint32_t)rng_range(&s->rng, 1, 4), 100000);
+	/* Who gives up says so by one reset, which may be lost: the other has to ask. */
+	for (uint32_t i = 0; i < s->flows.n; i++)
+		s->flows.flow[i].opt.keepalive_idle_s = 30;
+	s->server_opt.keepalive_idle_s = 30;
 	/* Seven lost SYNs in a row happen. */
 	all_flows(s, OUTCOME_ANY);
 }
