@@ -5,14 +5,9 @@
 
 bool header_trusted(const struct svc_proxy_cfg *cfg, const struct tcp_addr *a)
 {
-	for (uint32_t i = 0; i < cfg->n_trusted; i++) {
-		const struct tcp_prefix *p = &cfg->trusted[i];
-		uint8_t whole = p->len / 8, bits = p->len % 8;
-
-		if (memcmp(p->addr.b, a->b, whole) == 0 &&
-		    (bits == 0 || ((p->addr.b[whole] ^ a->b[whole]) >> (8 - bits)) == 0))
+	for (uint32_t i = 0; i < cfg->n_trusted; i++)
+		if (tcp_prefix_has(&cfg->trusted[i], a))
 			return true;
-	}
 	return cfg->n_trusted == 0;
 }
 

@@ -2,15 +2,6 @@
 /* Connections for operators: found, shown, ended. */
 #include "runtime.h"
 
-static bool prefix_match(const struct tcp_prefix *p, const struct tcp_addr *a)
-{
-	uint8_t whole = p->len / 8, bits = p->len % 8;
-
-	if (memcmp(p->addr.b, a->b, whole) != 0)
-		return false;
-	return bits == 0 || ((p->addr.b[whole] ^ a->b[whole]) >> (8 - bits)) == 0;
-}
-
 bool svc_filter_match(const struct svc_filter *f, const struct tcp_info *i)
 {
 	if (f->listener_id != 0 && f->listener_id != i->listener_id)
@@ -26,8 +17,8 @@ bool svc_filter_match(const struct svc_filter *f, const struct tcp_info *i)
 		return false;
 	if (i->age_ms < f->min_age_ms || i->idle_ms < f->min_idle_ms)
 		return false;
-	return prefix_match(&f->local, &i->tuple.laddr) &&
-	       prefix_match(&f->remote, &i->tuple.raddr);
+	return tcp_prefix_has(&f->local, &i->tuple.laddr) &&
+	       tcp_prefix_has(&f->remote, &i->tuple.raddr);
 }
 
 struct walk {

@@ -28,12 +28,6 @@ void rtt_sample(struct tcp_conn *c, uint32_t us)
 		c->rto_us = RTO_MAX_US;
 }
 
-static void challenge_or_drop(struct tcp_conn *c)
-{
-	c->e->mib.drop_ack++;
-	challenge_ack(c);
-}
-
 /* Frees what is acknowledged. */
 static void clean(struct tcp_conn *c, uint32_t ack, struct ack_state *a)
 {
@@ -148,22 +142,18 @@ bool ack_input(struct tcp_conn *c, struct tcp_pkt *p)
 	const uint32_t ack = p->ack;
 	bool wnd_changed;
 
-	if (unlikely(seq_lt(c->snd_nxt, ack))) {
+	/* RFC 5961 section 5: what was not sent, or long ago. */
+	if (unlikely(seq_lt(c->snd_nxt, ack) ||
+		     seq_lt(ack, c->snd_una - RTE_MAX(c->max_wnd, 65535u)))) {
 		c->e->mib.drop_ack++;
-		/* RFC 5961 section 5. */
 		challenge_ack(c);
 		return false;
 	}
 	if (unlikely(seq_lt(ack, c->snd_una))) {
-		if (seq_lt(ack, c->snd_una - RTE_MAX(c->max_wnd, 65535u))) {
-			challenge_or_drop(c);
-			return false;
-		}
 		if (!(p->o.flags & TCP_OPT_HAS_SACK) || x->packets_out == 0)
 			return true;
 	}
 	memset(&a, 0, sizeof(a));
-	a.prior_una = c->snd_una;
 	a.prior_fack = x->sacked_out != 0 && c->flags & F_SACK ? x->highest_sacked : c->snd_una;
 	a.una_moved = seq_lt(c->snd_una, ack);
 	a.has_ts = c->flags & F_TS && p->o.flags & TCP_OPT_HAS_TS;

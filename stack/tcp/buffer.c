@@ -38,14 +38,7 @@ void rcv_append(struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
 
 void rcv_purge(struct tcp_conn *c)
 {
-	struct rte_mbuf *m = c->rcv_head;
-
-	while (m != NULL) {
-		struct rte_mbuf *next = m->next;
-
-		rte_pktmbuf_free_seg(m);
-		m = next;
-	}
+	rte_pktmbuf_free(c->rcv_head);
 	mem_charge(c->e, -(int64_t)c->rcv_mem);
 	c->rcv_head = c->rcv_tail = NULL;
 	c->rcv_bytes = c->rcv_mem = 0;
@@ -96,12 +89,8 @@ struct rte_mbuf *tcp_read(struct tcp_conn *c, uint32_t max)
 
 		/* A part of a buffer: two indirect ones' worth of memory would be charged, so leave
 		 * it with what stays. */
-		part = rte_pktmbuf_alloc(c->e->cfg.pool);
+		part = tcp_mbuf_clone(c->e->cfg.pool, m, m->data_off, n);
 		if (part != NULL) {
-			rte_pktmbuf_attach(part, m);
-			part->data_len = n;
-			part->pkt_len = n;
-			part->next = NULL;
 			m->data_off += n;
 			m->data_len -= n;
 			if (last == NULL)
@@ -282,7 +271,7 @@ static void enqueue(struct tcp_conn *c, struct rte_mbuf *head, struct rte_mbuf *
 
 int tcp_write(struct tcp_conn *c, struct rte_mbuf *chain)
 {
-	struct rte_mbuf *m, *tail = NULL, **link;
+	struct rte_mbuf *m, *tail = NULL;
 	uint32_t len = 0;
 	const int rc = may_write(c);
 	bool shared = false;
@@ -302,39 +291,16 @@ int tcp_write(struct tcp_conn *c, struct rte_mbuf *chain)
 		enqueue(c, chain, tail, len);
 		return 0;
 	}
-	/* Buffers that others hold too are not ours to link and cut: indirect ones take their
-	 * place. */
-	struct rte_mbuf *copy = NULL, *next;
-
-	link = &copy;
-	for (m = chain; m != NULL; m = m->next) {
-		struct rte_mbuf *n;
-
-		if (m->data_len == 0)
-			continue;
-		n = rte_pktmbuf_alloc(c->e->cfg.pool);
-		if (n == NULL) {
-			rte_pktmbuf_free(copy);
-			c->e->mib.no_mbuf++;
-			c->flags2 |= F2_WANT_WRITE;
-			timer_set_us(c, T_PACE, 1000);
-			return -EAGAIN;
-		}
-		rte_pktmbuf_attach(n, m);
-		n->next = NULL;
-		n->nb_segs = 1;
-		n->pkt_len = n->data_len;
-		if (copy != NULL)
-			copy->nb_segs++;
-		*link = n;
-		link = &n->next;
-		tail = n;
+	/* Buffers that others hold too are not ours to link and cut. */
+	m = tcp_chain_clone(c->e->cfg.pool, chain);
+	if (m == NULL) {
+		c->e->mib.no_mbuf++;
+		c->flags2 |= F2_WANT_WRITE;
+		timer_set_us(c, T_PACE, 1000);
+		return -EAGAIN;
 	}
-	for (m = chain; m != NULL; m = next) {
-		next = m->next;
-		rte_pktmbuf_free_seg(m);
-	}
-	enqueue(c, copy, tail, len);
+	rte_pktmbuf_free(chain);
+	enqueue(c, m, rte_pktmbuf_lastseg(m), len);
 	return 0;
 }
 
@@ -380,14 +346,7 @@ int tcp_write_copy(struct tcp_conn *c, const void *data, uint32_t len)
 
 void unsent_purge(struct tcp_conn *c)
 {
-	struct rte_mbuf *m = c->unsent_head;
-
-	while (m != NULL) {
-		struct rte_mbuf *next = m->next;
-
-		rte_pktmbuf_free_seg(m);
-		m = next;
-	}
+	rte_pktmbuf_free(c->unsent_head);
 	/* Segments in flight were purged before. */
 	mem_charge(c->e, -(int64_t)c->snd_mem);
 	c->snd_mem = 0;

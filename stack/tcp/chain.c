@@ -70,3 +70,43 @@ bool tcp_chain_link(struct rte_mbuf *first, struct rte_mbuf *last, struct rte_mb
 	first->pkt_len += m->pkt_len;
 	return true;
 }
+
+struct rte_mbuf *tcp_mbuf_clone(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t off,
+				uint16_t len)
+{
+	struct rte_mbuf *n = rte_pktmbuf_alloc(pool);
+
+	if (n == NULL)
+		return NULL;
+	rte_pktmbuf_attach(n, m);
+	n->data_off = off;
+	n->data_len = len;
+	n->pkt_len = len;
+	n->next = NULL;
+	n->nb_segs = 1;
+	return n;
+}
+
+struct rte_mbuf *tcp_chain_clone(struct rte_mempool *pool, struct rte_mbuf *m)
+{
+	struct rte_mbuf *head = NULL, *last = NULL, *n;
+
+	for (; m != NULL; m = m->next) {
+		if (m->data_len == 0)
+			continue;
+		n = tcp_mbuf_clone(pool, m, m->data_off, m->data_len);
+		if (n == NULL) {
+			rte_pktmbuf_free(head);
+			return NULL;
+		}
+		if (head == NULL) {
+			head = n;
+		} else {
+			last->next = n;
+			head->nb_segs++;
+			head->pkt_len += n->data_len;
+		}
+		last = n;
+	}
+	return head;
+}

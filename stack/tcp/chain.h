@@ -53,4 +53,14 @@ bool tcp_chain_absorb(struct rte_mbuf *first, struct rte_mbuf *last, struct rte_
  * happened, if the segments would be too many for nb_segs. */
 bool tcp_chain_link(struct rte_mbuf *first, struct rte_mbuf *last, struct rte_mbuf *m);
 
+/*
+ * Indirect buffers, from `pool`, of m's buffers, of which empty ones are left out; m stays as it
+ * is. For m that others hold too and that therefore must not be linked or cut. NULL if there are no
+ * buffers, or m is empty.
+ */
+struct rte_mbuf *tcp_chain_clone(struct rte_mempool *pool, struct rte_mbuf *m);
+/* One of len octets of m from data offset `off` on. */
+struct rte_mbuf *tcp_mbuf_clone(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t off,
+				uint16_t len);
+
 #endif

@@ -72,27 +72,10 @@ void mem_charge(struct tcp_engine *e, int64_t bytes)
 
 static void apply_options(struct tcp_conn *c, const struct tcp_options *o)
 {
+	conn_set_options(c, o);
 	c->cc_algo = o->cc < TCP_CC_MAX ? o->cc : TCP_CC_CUBIC;
-	c->ttl = o->ttl != 0 ? o->ttl : 64;
-	c->tos = o->dscp << 2;
-	c->rcvbuf_max = (o->rcvbuf_max != 0 ? o->rcvbuf_max : RCVBUF_MAX) >> 10;
-	c->sndbuf_max = (o->sndbuf_max != 0 ? o->sndbuf_max : SNDBUF_MAX) >> 10;
-	if (c->rcvbuf_max < 4)
-		c->rcvbuf_max = 4;
-	if (c->sndbuf_max < 4)
-		c->sndbuf_max = 4;
 	c->rcvbuf = RTE_MIN((uint32_t)RCVBUF_INIT, (uint32_t)c->rcvbuf_max << 10);
-	c->user_timeout_ms = o->user_timeout_ms != 0 ? o->user_timeout_ms : 15 * 60 * 1000;
-	c->fin_wait2_ms = o->fin_wait2_ms != 0 ? o->fin_wait2_ms : 60000;
-	c->keep_idle_s = RTE_MIN(o->keepalive_idle_s, 65535u);
-	c->keep_intvl_s =
-		o->keepalive_interval_s != 0 ? RTE_MIN(o->keepalive_interval_s, 65535u) : 75;
-	c->keep_count = o->keepalive_count != 0 ? RTE_MIN(o->keepalive_count, 255u) : 9;
 	c->min_burst = o->min_burst != 0 ? o->min_burst : 2;
-	if (o->no_nagle)
-		c->flags |= F_NODELAY;
-	if (o->no_delayed_ack)
-		c->flags |= F_NO_DELACK;
 	if (o->no_mtu_probing)
 		c->flags |= F_NO_MTUP;
 	if (o->pacing || tcp_cc_ops(c->cc_algo)->paces)
@@ -243,7 +226,6 @@ void conn_end(struct tcp_conn *c, enum tcp_close_reason why)
 		c->flags |= F_DETACHED;
 	c->state = TCP_CLOSED;
 	c->close_reason = why;
-	c->flags |= F_EV_CLOSED;
 	c->flags &= ~(F_EV_READABLE | F_EV_WRITABLE | F_EV_CONNECTED | F_EV_TIMER | F_EV_DRAIN);
 	unhash(c);
 	segs_purge(c);
@@ -447,20 +429,9 @@ static bool choose_port(struct tcp_engine *e, struct tcp_tuple *t, uint32_t *has
 	t->lport = 0;
 	off = tcp_port_offset(&e->key, t);
 	for (uint32_t i = 0; i < n; i++) {
-		struct tcp_lookup_it it;
-		uint32_t v;
-
 		t->lport = rte_cpu_to_be_16(first + (off + e->port_hint++) % n * stride);
 		*hash = tcp_tuple_hash(&e->key, t);
-		for (v = tcp_lookup_first(&e->table, *hash, &it); v != TCP_NIL;
-		     v = tcp_lookup_next(&e->table, &it)) {
-			const struct tcp_tuple *have =
-				v & TW_BIT ? &tw_at(e, v & ~TW_BIT)->tuple : &conn_at(e, v)->tuple;
-
-			if (memcmp(have, t, sizeof(*t)) == 0)
-				break;
-		}
-		if (v == TCP_NIL && listener_find(e, t) == NULL)
+		if (conn_lookup(e, t, *hash) == TCP_NIL && listener_find(e, t) == NULL)
 			return true;
 	}
 	return false;

@@ -58,17 +58,15 @@ enum rtx_kind { RTX_RTO, RTX_REO, RTX_TLP, RTX_PERSIST };
 #define RTO_INIT_US   1000000u
 #define RTO_MAX_US    120000000u
 #define DELACK_MIN_US 40000u
-#define DELACK_MAX_US 200000u
 /* RFC 8985: floor of the probe timeout. */
-#define TLP_MIN_US     2000u
-#define TLP_DELACK_US  200000u
-#define QUICKACKS      16
-#define MSS_DEFAULT4   536
-#define MSS_DEFAULT6   1220
-#define MSS_MIN	       88
-#define DUP_THRESH     3
-#define REORDERING_MAX 300
-#define INIT_CWND      10
+#define TLP_MIN_US    2000u
+#define TLP_DELACK_US 200000u
+#define QUICKACKS     16
+#define MSS_DEFAULT4  536
+#define MSS_DEFAULT6  1220
+#define MSS_MIN	      88
+#define DUP_THRESH    3
+#define INIT_CWND     10
 /* Octets of payload in a packet that the port cuts: with headers it has to fit the length of IP. */
 #define TSO_MAX		 64000
 #define CHALLENGE_OOW_MS 500
@@ -142,9 +140,7 @@ enum conn_flags {
 	F_EV_READABLE = 1u << 16,
 	F_EV_WRITABLE = 1u << 17,
 	F_EV_TIMER = 1u << 18,
-	F_EV_CLOSED = 1u << 19,
 	F_EV_DRAIN = 1u << 20,
-	F_WANT_WRITE = 1u << 21,
 	/* RFC 3168: echo CE until CWR; send CWR with the next new data. */
 	F_ECN_ECHO = 1u << 22,
 	F_ECN_CWR = 1u << 23,
@@ -154,8 +150,6 @@ enum conn_flags {
 	F_HASHED = 1u << 26,
 	F_NO_MTUP = 1u << 27,
 	F_PACED = 1u << 28,
-	/* The peer closed its window with data waiting here. */
-	F_ZERO_WND = 1u << 29,
 	F_HALF_OPEN = 1u << 30,
 	/* FIN received behind a hole: at fin_seq. */
 	F_FIN_OOO = 1u << 31,
@@ -167,22 +161,19 @@ enum conn_flags2 {
 	/* F-RTO (RFC 5682): waiting for the acknowledgement that decides. */
 	F2_FRTO = 1 << 0,
 	F2_RACK_REORDER_SEEN = 1 << 1,
-	F2_DSACK_SEEN = 1 << 2,
 	F2_TLP_RETRANS = 1 << 3,
 	/* tlp_end is valid. */
 	F2_TLP_OUT = 1 << 4,
-	/* The service asked to be called when anything is acknowledged or there is room. */
+	/* Answers went out in time to carry acknowledgements: those may wait. */
 	F2_PINGPONG = 1 << 5,
 	F2_CWND_LIMITED = 1 << 6,
 	/* undo_* are valid. */
 	F2_UNDO = 1 << 7,
-	F2_SYN_DATA_ACKED = 1 << 8,
 	F2_EVER_SENT = 1 << 9,
 	F2_UNREACHABLE = 1 << 10,
 	/* The service asked for `writable`. */
 	F2_WANT_WRITE = 1 << 11,
-	/* The peer resets or the clock is old: timestamps came with each segment so far. */
-	F2_ECN_SETUP = 1 << 12,
+	/* The egress port computes checksums, and cuts large packets. */
 	F2_TX_CKSUM = 1 << 13,
 	F2_TSO = 1 << 14,
 	/* A path MTU probe is in flight. */
@@ -221,7 +212,7 @@ struct tcp_ext {
 	/* Segments: in the list, of these SACKed (or duplicate ACKs without SACK), lost,
 	 * retransmitted. */
 	uint32_t packets_out, sacked_out, lost_out, retrans_out;
-	uint32_t undo_cwnd, undo_ssthresh, undo_marker;
+	uint32_t undo_cwnd, undo_ssthresh;
 	int32_t undo_retrans;
 	uint32_t retrans_stamp_ts;
 	uint32_t prr_delivered, prr_out, prior_cwnd;
@@ -229,10 +220,9 @@ struct tcp_ext {
 	uint32_t rack_sent_us, rack_end, rack_rtt_us;
 	uint32_t tlp_end;
 	uint32_t highest_sacked;
-	/* F-RTO: snd_nxt at the timeout. */
-	uint32_t frto_high;
 	uint32_t fin_seq;
-	uint32_t probe_seq, probe_end;
+	/* Path MTU that the probe in flight tries. */
+	uint32_t probe_mtu;
 	/* Where the last SACK block was found: the next one is near. */
 	uint32_t sack_hint;
 	/* Where retransmitting goes on; TCP_NIL: from the head. */
@@ -507,6 +497,12 @@ static inline uint32_t sndbuf_limit(const struct tcp_conn *c)
 /* engine.c: takes the time, which never goes back. */
 void engine_set_now(struct tcp_engine *e, uint64_t now_ns);
 
+/* demux.c: slot of the connection, or of the TIME-WAIT entry with TW_BIT; TCP_NIL. */
+uint32_t conn_lookup(const struct tcp_engine *e, const struct tcp_tuple *t, uint32_t hash);
+
+/* tune.c: what may change during a connection's life. */
+void conn_set_options(struct tcp_conn *c, const struct tcp_options *o);
+
 /* conn.c */
 struct tcp_conn *conn_new(struct tcp_engine *e, const struct tcp_tuple *t, uint32_t hash,
 			  const struct tcp_options *opt);
@@ -572,7 +568,6 @@ void rtt_sample(struct tcp_conn *c, uint32_t us);
 /* What an acknowledgement brought. */
 struct ack_state {
 	struct tcp_rate rate;
-	uint32_t prior_una;
 	/* End of what was SACKed before; the lowest sequence number delivered below it and sent
 	 * once. */
 	uint32_t prior_fack, reord_seq;

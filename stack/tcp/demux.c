@@ -112,7 +112,7 @@ static void drop(struct tcp_engine *e, struct rte_mbuf *m, uint64_t *counter)
 	rte_pktmbuf_free(m);
 }
 
-static uint32_t find(const struct tcp_engine *e, const struct tcp_tuple *t, uint32_t hash)
+uint32_t conn_lookup(const struct tcp_engine *e, const struct tcp_tuple *t, uint32_t hash)
 {
 	struct tcp_lookup_it it;
 	uint32_t v;
@@ -130,93 +130,41 @@ static uint32_t find(const struct tcp_engine *e, const struct tcp_tuple *t, uint
 
 struct tcp_conn *tcp_find(struct tcp_engine *e, const struct tcp_tuple *t)
 {
-	const uint32_t v = find(e, t, tcp_tuple_hash(&e->key, t));
+	const uint32_t v = conn_lookup(e, t, tcp_tuple_hash(&e->key, t));
 
 	return v == TCP_NIL || v & TW_BIT ? NULL : conn_at(e, v);
 }
 
 /*
- * Payload in buffers that a sender in the same process still holds (a connection of the box with
- * itself): indirect ones take their place, because the receive queue links buffers. NULL: none
- * left.
+ * The headers go, and whatever padding came after the packet. What a sender in the same process
+ * still holds (a connection of the box with itself) is replaced, because the receive queue links
+ * buffers. False: no buffers for that.
  */
-static struct rte_mbuf *own_buffers(struct tcp_engine *e, struct rte_mbuf *m)
-{
-	struct rte_mbuf *head = NULL, *last = NULL, *n;
-
-	for (struct rte_mbuf *s = m; s != NULL; s = s->next) {
-		if (s->data_len == 0)
-			continue;
-		n = rte_pktmbuf_alloc(e->cfg.pool);
-		if (n == NULL) {
-			rte_pktmbuf_free(head);
-			head = NULL;
-			break;
-		}
-		rte_pktmbuf_attach(n, s);
-		n->next = NULL;
-		n->nb_segs = 1;
-		n->pkt_len = n->data_len;
-		if (head == NULL) {
-			head = n;
-		} else {
-			last->next = n;
-			head->nb_segs++;
-			head->pkt_len += n->data_len;
-		}
-		last = n;
-	}
-	rte_pktmbuf_free(m);
-	return head;
-}
-
-/* The headers go, and whatever padding came after the packet. */
 static bool strip(struct tcp_engine *e, struct tcp_pkt *p)
 {
 	struct rte_mbuf *m = p->m;
 	bool shared = false;
 
-	rte_pktmbuf_adj(m, p->hdr);
-	while (unlikely(m->pkt_len > p->len)) {
-		struct rte_mbuf *last = rte_pktmbuf_lastseg(m);
-		const uint32_t over = m->pkt_len - p->len;
-
-		if (over < last->data_len || m->nb_segs == 1) {
-			rte_pktmbuf_trim(m, RTE_MIN(over, (uint32_t)last->data_len));
-			continue;
-		}
-		/* A whole buffer of padding. */
-		for (struct rte_mbuf *s = m; s != NULL; s = s->next) {
-			if (s->next != last)
-				continue;
-			s->next = NULL;
-			m->nb_segs--;
-			m->pkt_len -= last->data_len;
-			rte_pktmbuf_free_seg(last);
-			break;
-		}
-	}
+	/* Without payload it is only freed. */
 	if (p->len == 0)
 		return true;
-	/* Headers in a buffer of their own. */
-	while (unlikely(m->data_len == 0)) {
-		struct rte_mbuf *next = m->next;
-
-		next->pkt_len = m->pkt_len;
-		next->nb_segs = m->nb_segs - 1;
-		rte_pktmbuf_free_seg(m);
-		p->m = m = next;
+	if (likely(m->nb_segs == 1)) {
+		m->data_off += p->hdr;
+		m->data_len = m->pkt_len = p->len;
+	} else {
+		m = tcp_chain_trim_tail(m, p->hdr + p->len, NULL);
+		m = tcp_chain_trim_front(m, p->hdr, NULL);
 	}
 	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
 		shared |= rte_mbuf_refcnt_read(s) != 1;
-	if (unlikely(shared)) {
-		p->m = own_buffers(e, m);
-		if (p->m == NULL) {
-			e->mib.drop_memory++;
-			return false;
-		}
-	}
-	return true;
+	p->m = m;
+	if (likely(!shared))
+		return true;
+	p->m = tcp_chain_clone(e->cfg.pool, m);
+	rte_pktmbuf_free(m);
+	if (p->m == NULL)
+		e->mib.drop_memory++;
+	return p->m != NULL;
 }
 
 static bool to_listener(struct tcp_engine *e, struct tcp_pkt *p, uint32_t iss_min)
@@ -318,7 +266,7 @@ static uint16_t input_chunk(struct tcp_engine *e, struct rte_mbuf **pkts, const 
 			continue;
 		}
 		/* Looked up now: an earlier packet of the vector may have made or ended it. */
-		if (unlikely(!input_one(e, &p[i], find(e, &p[i].tuple, p[i].hash)))) {
+		if (unlikely(!input_one(e, &p[i], conn_lookup(e, &p[i].tuple, p[i].hash)))) {
 			verdict[i] = TCP_NOT_MINE;
 			refused++;
 		}

@@ -140,7 +140,7 @@ uint32_t tcp_listener_id(const struct tcp_listener *l)
 
 /* ---- Who may ---- */
 
-static bool prefix_has(const struct tcp_prefix *p, const struct tcp_addr *a)
+bool tcp_prefix_has(const struct tcp_prefix *p, const struct tcp_addr *a)
 {
 	const unsigned int bytes = p->len / 8, bits = p->len % 8;
 
@@ -152,12 +152,12 @@ static bool prefix_has(const struct tcp_prefix *p, const struct tcp_addr *a)
 static bool acl_allows(const struct tcp_listener *l, const struct tcp_addr *a)
 {
 	for (uint32_t i = 0; i < l->p.n_deny; i++)
-		if (prefix_has(&l->p.deny[i], a))
+		if (tcp_prefix_has(&l->p.deny[i], a))
 			return false;
 	if (l->p.n_allow == 0)
 		return true;
 	for (uint32_t i = 0; i < l->p.n_allow; i++)
-		if (prefix_has(&l->p.allow[i], a))
+		if (tcp_prefix_has(&l->p.allow[i], a))
 			return true;
 	return false;
 }

@@ -41,7 +41,6 @@
 	X(delayed_acks, "acknowledgements sent by the delayed-ACK timer")                          \
 	X(dup_acks_in, "duplicate acknowledgements received")                                      \
 	X(fast_path_acks, "acknowledgements taken by header prediction")                           \
-	X(fast_path_data, "data segments taken by header prediction")                              \
 	X(zero_window_probes, "zero-window probes sent")                                           \
 	X(zero_window_in, "windows closed by peers")                                               \
 	X(zero_window_out, "windows closed from here")                                             \

@@ -147,8 +147,7 @@ unsigned int pmtu_probe(struct tcp_conn *c)
 		return 0;
 	x = c->x;
 	seg_at(c->e, i)->flags |= SEG_PROBE;
-	x->probe_seq = seg_at(c->e, i)->seq;
-	x->probe_end = mtu;
+	x->probe_mtu = mtu;
 	c->flags2 |= F2_PROBE_OUT;
 	c->cc.snd_nxt = c->snd_nxt;
 	c->e->mib.pmtu_probes++;
@@ -161,7 +160,7 @@ unsigned int pmtu_probe(struct tcp_conn *c)
 
 void pmtu_probe_ok(struct tcp_conn *c)
 {
-	const uint32_t mtu = c->x->probe_end;
+	const uint32_t mtu = c->x->probe_mtu;
 
 	if (!(c->flags2 & F2_PROBE_OUT))
 		return;
@@ -182,7 +181,7 @@ void pmtu_probe_lost(struct tcp_conn *c)
 	c->flags2 &= ~F2_PROBE_OUT;
 	if (++c->mtup_fails >= PROBE_FAILS) {
 		c->mtup_fails = 0;
-		c->mtup_high = RTE_MAX(c->x->probe_end - 1, (uint32_t)c->pmtu);
+		c->mtup_high = RTE_MAX(c->x->probe_mtu - 1, (uint32_t)c->pmtu);
 		c->mtup_at_ms = c->e->now_ms + PROBE_AGAIN_MS;
 	} else {
 		c->mtup_at_ms = c->e->now_ms + 1000;

@@ -42,7 +42,6 @@ static void reduce(struct tcp_conn *c)
 	x->prior_cwnd = c->cc.cwnd;
 	x->undo_cwnd = c->cc.cwnd;
 	x->undo_ssthresh = c->cc.ssthresh;
-	x->undo_marker = c->snd_una;
 	x->undo_retrans = x->retrans_out != 0 ? (int32_t)x->retrans_out : -1;
 	/* A retransmission of the recovery before may still be on its way: its echo is no older
 	 * than the first of those. */
@@ -218,7 +217,6 @@ static bool frto_ack(struct tcp_conn *c, struct ack_state *a)
 		/* Step 2b: new data instead of retransmissions, and the next acknowledgement
 		 * decides. */
 		if (c->unsent != 0 && (int32_t)(c->snd_una + c->snd_wnd - c->snd_nxt) > 0) {
-			c->x->frto_high = c->snd_nxt;
 			c->flags2 |= F2_FRTO_NEW;
 		} else {
 			c->flags2 &= ~F2_FRTO;

@@ -38,23 +38,6 @@ void seg_tx_append(struct tcp_conn *c, uint32_t i)
 	x->tx_tail = i;
 }
 
-/* An indirect buffer of `len` octets of m from `off` on; NULL if there are none. */
-static struct rte_mbuf *clone_part(struct tcp_engine *e, struct rte_mbuf *m, uint16_t off,
-				   uint16_t len)
-{
-	struct rte_mbuf *n = rte_pktmbuf_alloc(e->cfg.pool);
-
-	if (n == NULL)
-		return NULL;
-	rte_pktmbuf_attach(n, m);
-	n->data_off = off;
-	n->data_len = len;
-	n->pkt_len = len;
-	n->next = NULL;
-	n->nb_segs = 1;
-	return n;
-}
-
 /* Takes len octets off the unsent chain; NULL if a buffer for the cut is missing. */
 static struct rte_mbuf *unsent_take(struct tcp_conn *c, uint32_t len)
 {
@@ -69,7 +52,7 @@ static struct rte_mbuf *unsent_take(struct tcp_conn *c, uint32_t len)
 		segs++;
 	}
 	if (left != 0) {
-		part = clone_part(c->e, m, m->data_off, left);
+		part = tcp_mbuf_clone(c->e->cfg.pool, m, m->data_off, left);
 		if (part == NULL) {
 			c->e->mib.no_mbuf++;
 			return NULL;
@@ -118,8 +101,7 @@ uint32_t seg_from_unsent(struct tcp_conn *c, uint32_t len)
 			tcp_slab_free(&e->segs, i);
 			return TCP_NIL;
 		}
-		for (const struct rte_mbuf *m = s->m; m != NULL; m = m->next)
-			mem += tcp_mbuf_truesize(m);
+		mem = tcp_chain_truesize(s->m);
 		s->off = s->m->data_off;
 	}
 	s->seq = c->snd_nxt;
@@ -208,7 +190,7 @@ bool seg_split(struct tcp_conn *c, uint32_t i, uint32_t len)
 
 			if (!h)
 				part = RTE_MIN(part, len - at);
-			p = clone_part(e, m, off + from, part);
+			p = tcp_mbuf_clone(e->cfg.pool, m, off + from, part);
 			if (p == NULL)
 				goto no_memory;
 			if (last[h] == NULL)

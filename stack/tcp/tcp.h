@@ -422,6 +422,9 @@ struct tcp_prefix {
 	uint8_t len;
 };
 
+/* Whether a lies in p. */
+bool tcp_prefix_has(const struct tcp_prefix *p, const struct tcp_addr *a);
+
 /*
  * Changed as a whole by tcp_listener_update(), which affects new connections only. The arrays are
  * the caller's and must live until the listener is updated or gone.

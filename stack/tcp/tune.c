@@ -14,10 +14,8 @@ static void set_flag(struct tcp_conn *c, uint32_t flag, bool on)
 	c->flags = on ? c->flags | flag : c->flags & ~flag;
 }
 
-void tcp_set_options(struct tcp_conn *c, const struct tcp_options *o)
+void conn_set_options(struct tcp_conn *c, const struct tcp_options *o)
 {
-	if (c->state == TCP_CLOSED)
-		return;
 	c->ttl = o->ttl != 0 ? o->ttl : 64;
 	c->tos = (uint8_t)(o->dscp << 2);
 	c->rcvbuf_max = kib(o->rcvbuf_max, RCVBUF_MAX);
@@ -31,6 +29,13 @@ void tcp_set_options(struct tcp_conn *c, const struct tcp_options *o)
 	c->keep_count = (uint8_t)(o->keepalive_count != 0 ? RTE_MIN(o->keepalive_count, 255u) : 9);
 	set_flag(c, F_NODELAY, o->no_nagle);
 	set_flag(c, F_NO_DELACK, o->no_delayed_ack);
+}
+
+void tcp_set_options(struct tcp_conn *c, const struct tcp_options *o)
+{
+	if (c->state == TCP_CLOSED)
+		return;
+	conn_set_options(c, o);
 	if (o->mss != 0 && o->mss < c->peer_mss) {
 		c->peer_mss = RTE_MAX(o->mss, (uint16_t)MSS_MIN);
 		conn_set_mss(c);

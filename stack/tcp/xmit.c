@@ -13,33 +13,22 @@ static bool chain_ours(const struct rte_mbuf *m)
 	return true;
 }
 
+/* Of the first buffer the segment knows where its payload is, which a packet in place has changed.
+ */
 static struct rte_mbuf *clones(struct tcp_engine *e, const struct tcp_seg *s)
 {
-	struct rte_mbuf *head = NULL, *last = NULL, *n;
-	uint32_t left = s->len;
+	struct rte_mbuf *head, *rest = s->m->next;
 
-	for (struct rte_mbuf *m = s->m; m != NULL && left != 0; m = m->next) {
-		n = rte_pktmbuf_alloc(e->cfg.pool);
-		if (n == NULL) {
+	head = tcp_mbuf_clone(e->cfg.pool, s->m, s->off, rest == NULL ? s->len : s->m->data_len);
+	if (head != NULL && rest != NULL) {
+		head->next = tcp_chain_clone(e->cfg.pool, rest);
+		if (head->next == NULL) {
 			rte_pktmbuf_free(head);
-			e->mib.no_mbuf++;
-			return NULL;
+			head = NULL;
 		}
-		rte_pktmbuf_attach(n, m);
-		n->next = NULL;
-		n->nb_segs = 1;
-		if (m == s->m) {
-			n->data_off = s->off;
-			if (s->m->next == NULL)
-				n->data_len = s->len;
-		}
-		left -= n->data_len;
-		if (head == NULL)
-			head = n;
-		else
-			last->next = n;
-		last = n;
 	}
+	if (head == NULL)
+		e->mib.no_mbuf++;
 	return head;
 }
 
