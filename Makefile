@@ -6,6 +6,8 @@ SHELL      := /bin/bash
 .DEFAULT_GOAL := build
 
 BUILD      ?= build
+# The modules of openconfig/public v5.9.0, in one folder: for generate and lint.
+export YANG_MODELS ?= ../shared/openconfig
 BIN        := bin
 # CPU the data plane is compiled for; MARCH=native for this machine only.
 MARCH      ?= x86-64-v2
@@ -63,14 +65,14 @@ go: deps-build
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 go build -ldflags '$(GO_LDFLAGS)' -o $(BIN)/ ./cmd/...
 
-generate: deps-build ## the Go of the .proto files
+generate: deps-build ## the Go of the .proto files and, from YANG_MODELS, what is made of yang/
 	mk/generate.sh
 
 lint: deps-build deps-lint ## formatting, vet, staticcheck, stale generated code, shellcheck
 	mk/lint.sh
 
 format: deps-lint ## put Go, C and shell into the project's form
-	gofmt -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
+	gofmt -w $$(git ls-files '*.go' | grep -v -e '\.pb\.go$$' -e '^yang/oc/')
 	clang-format -i $(C_FILES)
 
 test: test-c test-fuzz test-go test-integration ## everything, as CI runs it

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the Go beside the .proto files, with the plugins pinned in go.mod. An argument is the folder to write to instead
-# (lint compares it with what is committed).
+# Makes what is generated, with the tools pinned in go.mod: the Go beside the .proto files and, if the OpenConfig modules are in
+# YANG_MODELS, what is made from yang/. An argument is the folder to write to instead (lint compares it with what is committed).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-.}
@@ -10,3 +10,8 @@ go build -o "$tools/" google.golang.org/protobuf/cmd/protoc-gen-go google.golang
 mapfile -t protos < <(cd api/proto && find . -name '*.proto' | sed 's|^\./||' | sort)
 PATH="$tools:$PATH" protoc -I api/proto --go_out="$out" --go_opt=module=millrace \
     --go-grpc_out="$out" --go-grpc_opt=module=millrace "${protos[@]}"
+if [ -d "${YANG_MODELS:=../shared/openconfig}" ]; then
+    go run ./yang/gen -models "$YANG_MODELS" -out "$out"
+else
+    echo "generate: yang/ left as it is: YANG_MODELS=$YANG_MODELS is not a folder with the modules of openconfig/public v5.9.0" >&2
+fi

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 bad=0
 say() { echo "lint: $*" >&2; bad=1; }
 
-mapfile -t gofiles < <(git ls-files '*.go' | grep -v '\.pb\.go$')
+mapfile -t gofiles < <(git ls-files '*.go' | grep -v -e '\.pb\.go$' -e '^yang/oc/')
 unformatted=$(gofmt -l "${gofiles[@]}")
 [ -z "$unformatted" ] || say "not gofmt'ed (make format): $unformatted"
 
@@ -24,7 +24,12 @@ trap 'rm -rf "$fresh"' EXIT
 mk/generate.sh "$fresh"
 while read -r f; do
     cmp -s "$fresh/${f#./}" "$f" || say "$f is stale: make generate"
-done < <(cd "$fresh" && find . -name '*.pb.go')
+done < <(cd "$fresh" && find . -type f)
+if [ -d "$fresh/yang" ]; then
+    while read -r f; do
+        [ -e "$fresh/$f" ] || say "$f is not generated any more: make generate"
+    done < <(git ls-files yang/oc)
+fi
 
 go mod verify >/dev/null || say "go.sum does not match the modules"
 exit $bad

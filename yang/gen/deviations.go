@@ -33,7 +33,7 @@ func (m *models) support(sup *supported) error {
 		case l.all:
 			n.walk(func(c *node) { c.supported, c.by = true, l.at })
 		case !n.leaf() && !n.presence():
-			errs = append(errs, fmt.Errorf("%s: %s: is not a leaf: name its leaves, or add /...", l.at, l.path))
+			errs = append(errs, fmt.Errorf("%s: %s: is not a leaf: name its leaves, or all with /... after it", l.at, l.path))
 		default:
 			n.supported, n.by = true, l.at
 		}
@@ -107,8 +107,8 @@ func (n *node) twin(container, leaf string) *node {
 	return nil
 }
 
-// deviated are the topmost nodes that are not supported, sorted by path.
-func (m *models) deviated() []*node {
+// unsupported are the topmost nodes that are not supported, sorted by path.
+func (m *models) unsupported() []*node {
 	var out []*node
 	var visit func(n *node)
 	visit = func(n *node) {

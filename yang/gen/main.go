@@ -40,29 +40,33 @@ func main() {
 	}
 }
 
-// run generates everything. Files are written only when all of them could be made, except the deviations module, which the rest is
-// made from.
+// run generates everything. Files are written only when all of them could be made.
 func run(models, root, out string) error {
 	src, full, err := loadAll(models, root)
 	if err != nil {
 		return err
 	}
-	deviated := full.deviated()
+	deviated := full.unsupported()
 	text, err := deviations(full, deviated)
 	if err != nil {
 		return err
 	}
-	devFile := filepath.Join(out, "yang", deviationsModule+".yang")
+	// The rest is made from the deviated modules, as others load them.
+	tmp, err := os.MkdirTemp("", "gen")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	devFile := filepath.Join(tmp, deviationsModule+".yang")
 	if err := write(devFile, text); err != nil {
 		return err
 	}
-
 	src.own = append(src.own, devFile)
 	pruned, err := src.load()
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{}
+	files := map[string][]byte{"yang/" + deviationsModule + ".yang": text}
 	if files["yang/schema/schema.json"], err = schemaJSON(pruned, deviated); err != nil {
 		return err
 	}

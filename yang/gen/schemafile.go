@@ -267,9 +267,7 @@ func ranges(r yang.YangRange) []string {
 func patterns(t *yang.YangType) ([]string, error) {
 	var out []string
 	if len(t.POSIXPattern) >= len(t.Pattern) {
-		for _, p := range t.POSIXPattern {
-			out = append(out, p)
-		}
+		out = append(out, t.POSIXPattern...)
 	} else {
 		for _, p := range t.Pattern {
 			out = append(out, translateXSD(p))
