@@ -61,6 +61,7 @@ type Node struct {
 	Type   *Type
 	Parent *Node
 
+	index    int
 	children []*Node
 	byName   map[string]*Node
 	path     string
@@ -97,6 +98,9 @@ func (n *Node) Children() []*Node { return n.children }
 
 // Path without keys, for example /interfaces/interface/config/mtu.
 func (n *Node) Path() string { return n.path }
+
+// Index is the place among the parent's children.
+func (n *Node) Index() int { return n.index }
 
 // HasRefs says that a leafref at or below the node has to be checked.
 func (n *Node) HasRefs() bool { return n.refs }
@@ -227,6 +231,7 @@ func Parse(doc []byte) (*Schema, error) {
 		if p.IsLeaf() || p.byName[n.Name] != nil {
 			return nil, fmt.Errorf("schema: node %d (%s) is there twice or below a leaf", i, n.path)
 		}
+		n.index = len(p.children)
 		p.byName[n.Name] = n
 		p.children = append(p.children, n)
 		nodes = append(nodes, n)
@@ -241,25 +246,42 @@ func Parse(doc []byte) (*Schema, error) {
 	return s, nil
 }
 
-// bind finds the target of a leaf's leafref and marks the nodes above.
+// bind finds the targets of a leaf's leafrefs, those in a union among them, and marks the nodes above.
 func (s *Schema) bind(n *Node) error {
-	if n.Type.Base != Leafref {
+	t, err := s.bindType(n, n.Type)
+	if err != nil {
+		return err
+	}
+	n.Type = t
+	if t.Base != Leafref || !n.Config || n.IsKey() && t.target.Parent.Parent == n.Parent {
 		return nil
 	}
-	t := *n.Type // the same type elsewhere may have another target, if its path is relative
-	target := s.Find(t.RefPath)
-	if target == nil || !target.IsLeaf() {
-		return fmt.Errorf("schema: leafref %s has no target at %s", n.path, t.RefPath)
-	}
-	t.target = target
-	n.Type = &t
-	if n.IsKey() && target.Parent.Parent == n.Parent {
-		return nil
-	}
-	if n.Config {
-		for up := n; up != nil; up = up.Parent {
-			up.refs = true
-		}
+	for up := n; up != nil; up = up.Parent {
+		up.refs = true
 	}
 	return nil
+}
+
+// bindType returns a type whose leafrefs have targets: a copy if there are any, since a type may be shared.
+func (s *Schema) bindType(n *Node, t *Type) (*Type, error) {
+	switch t.Base {
+	case Leafref:
+		c := *t
+		if c.target = s.Find(t.RefPath); c.target == nil || !c.target.IsLeaf() {
+			return nil, fmt.Errorf("schema: leafref %s has no target at %s", n.path, t.RefPath)
+		}
+		return &c, nil
+	case Union:
+		c := *t
+		c.Members = nil
+		for _, m := range t.Members {
+			b, err := s.bindType(n, m)
+			if err != nil {
+				return nil, err
+			}
+			c.Members = append(c.Members, b)
+		}
+		return &c, nil
+	}
+	return t, nil
 }
