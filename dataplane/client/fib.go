@@ -136,6 +136,8 @@ func fibNextHop(o *fib.Op) (*pb.NextHop, error) {
 		h.Kind = pb.NextHopKind_NEXT_HOP_KIND_REJECT
 	case rib.KindPunt:
 		h.Kind = pb.NextHopKind_NEXT_HOP_KIND_PUNT
+	case rib.KindLookup:
+		h.Kind, h.Vrf = pb.NextHopKind_NEXT_HOP_KIND_VRF, o.VRF
 	default:
 		return nil, fmt.Errorf("next hop of kind %s is not known to the seam", o.Kind)
 	}

@@ -152,8 +152,11 @@ func (p *Programmer) build(b *batch) {
 			for j := range d.Members {
 				m := &d.Members[j]
 				k := hopKey{kind: m.Kind}
-				if m.Kind == rib.KindUnicast {
+				switch m.Kind {
+				case rib.KindUnicast:
 					k = hopKey{m.Kind, m.VRF, m.Interface, m.Gateway}
+				case rib.KindLookup:
+					k.vrf = m.VRF
 				}
 				h := t.get(k)
 				h.refs++

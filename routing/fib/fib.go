@@ -73,7 +73,7 @@ type Op struct {
 
 	// Of a next hop: its kind, and for KindUnicast where it leads.
 	Kind      rib.Kind
-	VRF       string     // instance of Interface; of a route, its own
+	VRF       string     // instance of Interface; of KindLookup, the one to look in; of a route, its own
 	Interface string     // egress
 	Gateway   netip.Addr // invalid: the packet's destination is on the link
 

@@ -8,6 +8,9 @@ import (
 	"strconv"
 )
 
+// maxBackup is the largest number of NextHop.Backup.
+const maxBackup = 15
+
 // hop is a next hop in canonical form.
 type hop struct {
 	vrf    uint16
@@ -15,6 +18,8 @@ type hop struct {
 	addr   netip.Addr
 	weight uint32
 	nht    uint32 // if resolved recursively
+	backup uint8  // see NextHop
+	lookup bool
 }
 
 // iface is an interface that next hops mention or whose state is known.
@@ -38,6 +43,7 @@ type nht struct {
 // candidates that have it, and the unit that the FIB programs.
 type group struct {
 	key     string
+	named   bool // kept by SetGroup until DeleteGroup
 	kind    Kind
 	hops    []hop
 	cands   uint32 // list of the candidates that use it
@@ -72,18 +78,22 @@ type setMemo struct {
 
 // intern checks a route's next hops and returns their group, made if need be.
 func (r *RIB) intern(t *table, rt *Route, memo *setMemo) (uint32, error) {
+	if rt.Group != "" {
+		return r.findNamed(rt)
+	}
 	v6 := t.routes.v6
 	if n := len(rt.NextHops); n > 0 && memo.set != 0 && memo.hops == &rt.NextHops[0] && memo.n == n &&
 		memo.vrf == t.inst && memo.v6 == v6 && memo.kind == rt.Kind {
 		return memo.set, nil
 	}
-	hops, err := r.canonHops(t, rt)
+	hops, err := r.canonHops(t, rt, MaxNextHops)
 	if err != nil {
 		return 0, err
 	}
 	b := append(r.keyBuf[:0], byte(rt.Kind))
 	for i := range hops {
 		h := &hops[i]
+		b = append(b, h.flags())
 		b = binary.BigEndian.AppendUint16(b, h.vrf)
 		b = binary.BigEndian.AppendUint32(b, h.weight)
 		a := h.addr.AsSlice()
@@ -113,8 +123,8 @@ func (rt *Route) ifaceName(h *hop) string {
 
 // canonHops validates the next hops and returns them sorted, equal ones merged.
 // The result is valid until the next call. Nothing is changed.
-func (r *RIB) canonHops(t *table, rt *Route) ([]hop, error) {
-	if rt.Kind >= numKinds {
+func (r *RIB) canonHops(t *table, rt *Route, limit int) ([]hop, error) {
+	if rt.Kind >= numKinds || rt.Kind == KindLookup {
 		return nil, fieldErr("kind", "%d is unknown", rt.Kind)
 	}
 	if rt.Kind != KindUnicast {
@@ -126,8 +136,8 @@ func (r *RIB) canonHops(t *table, rt *Route) ([]hop, error) {
 	switch n := len(rt.NextHops); {
 	case n == 0:
 		return nil, fieldErr("next_hops", "a unicast route needs at least one")
-	case n > MaxNextHops:
-		return nil, fieldErr("next_hops", "%d are more than the %d allowed", n, MaxNextHops)
+	case n > limit:
+		return nil, fieldErr("next_hops", "%d are more than the %d allowed", n, limit)
 	}
 	hops := r.hopBuf[:0]
 	for i := range rt.NextHops {
@@ -154,7 +164,19 @@ func (r *RIB) canonHops(t *table, rt *Route) ([]hop, error) {
 	return hops, nil
 }
 
+// flags tells hops apart that agree in everything else.
+func (h *hop) flags() uint8 {
+	f := h.backup << 1
+	if h.lookup {
+		f |= 1
+	}
+	return f
+}
+
 func compareHops(a, b hop) int {
+	if c := cmp.Compare(a.flags(), b.flags()); c != 0 {
+		return c
+	}
 	if c := cmp.Compare(a.vrf, b.vrf); c != 0 {
 		return c
 	}
@@ -180,7 +202,10 @@ func (r *RIB) canonHop(t *table, i int, nh *NextHop) (hop, error) {
 			return hop{}, err
 		}
 	}
-	h := hop{vrf: in.id, addr: nh.Addr, weight: max(nh.Weight, 1)}
+	h := hop{vrf: in.id, addr: nh.Addr, weight: max(nh.Weight, 1), backup: nh.Backup, lookup: nh.Lookup}
+	if nh.Backup > maxBackup {
+		return hop{}, fieldErr(field("backup"), "%d is more than %d", nh.Backup, maxBackup)
+	}
 	if nh.Weight > MaxWeight {
 		return hop{}, fieldErr(field("weight"), "%d is more than %d", nh.Weight, MaxWeight)
 	}
@@ -196,6 +221,10 @@ func (r *RIB) canonHop(t *table, i int, nh *NextHop) (hop, error) {
 	}
 	a := h.addr
 	switch {
+	case nh.Lookup:
+		if nh.VRF == "" || name != "" || a.IsValid() {
+			return hop{}, fieldErr(field("lookup"), "takes an instance, and neither an address nor an interface")
+		}
 	case !a.IsValid():
 		if name == "" {
 			return hop{}, fieldErr(field("addr"), "neither an address nor an interface is given")
@@ -228,9 +257,23 @@ func (r *RIB) newGroup(k string, kind Kind, hops []hop) uint32 {
 		r.groups = append(r.groups, g)
 	}
 	r.groupI[k] = gi
+	r.attach(gi, g)
+	r.resolveGroup(gi)
+	return gi
+}
+
+// attach enters a group's hops where what they depend on is looked for.
+func (r *RIB) attach(gi uint32, g *group) {
 	for i := range g.hops {
 		h := &g.hops[i]
-		if h.iface != nil {
+		switch {
+		case h.lookup:
+			in := r.byID[h.vrf]
+			if in.lookups == nil {
+				in.lookups = make(map[uint32]struct{})
+			}
+			in.lookups[gi] = struct{}{}
+		case h.iface != nil:
 			if f := r.ifaces[h.iface.name]; f != nil {
 				h.iface = f
 			} else {
@@ -240,12 +283,41 @@ func (r *RIB) newGroup(k string, kind Kind, hops []hop) uint32 {
 				h.iface.groups = make(map[uint32]struct{})
 			}
 			h.iface.groups[gi] = struct{}{}
-		} else {
+		default:
 			r.track(gi, h)
 		}
 	}
-	r.resolveGroup(gi)
-	return gi
+}
+
+// detach undoes attach.
+func (r *RIB) detach(gi uint32, g *group) {
+	for i := range g.hops {
+		h := &g.hops[i]
+		if h.lookup {
+			delete(r.byID[h.vrf].lookups, gi)
+			continue
+		}
+		if h.iface != nil {
+			delete(h.iface.groups, gi)
+			r.dropIface(h.iface)
+			continue
+		}
+		x := r.nhts[h.nht]
+		if j := slices.Index(x.groups, gi); j >= 0 {
+			last := len(x.groups) - 1
+			x.groups[j] = x.groups[last]
+			x.groups = x.groups[:last]
+		}
+		if len(x.groups) == 0 {
+			bits := uint8(32)
+			if x.table.nhts.v6 {
+				bits = 128
+			}
+			x.table.nhts.remove(x.table.nhts.find(x.key, bits))
+			r.nhts[h.nht] = nil
+			r.nhtFr = append(r.nhtFr, h.nht)
+		}
+	}
 }
 
 // track enters a recursive hop in the next-hop tracking table.
@@ -278,32 +350,10 @@ func (r *RIB) dropIface(f *iface) {
 // releaseGroup frees a group that neither candidates nor the FIB use.
 func (r *RIB) releaseGroup(gi uint32) {
 	g := r.groups[gi]
-	if g == nil || g.ncands > 0 || g.walking || g.fib.held() {
+	if g == nil || g.named || g.ncands > 0 || g.walking || g.fib.held() {
 		return
 	}
-	for i := range g.hops {
-		h := &g.hops[i]
-		if h.iface != nil {
-			delete(h.iface.groups, gi)
-			r.dropIface(h.iface)
-			continue
-		}
-		x := r.nhts[h.nht]
-		if j := slices.Index(x.groups, gi); j >= 0 {
-			last := len(x.groups) - 1
-			x.groups[j] = x.groups[last]
-			x.groups = x.groups[:last]
-		}
-		if len(x.groups) == 0 {
-			bits := uint8(32)
-			if x.table.nhts.v6 {
-				bits = 128
-			}
-			x.table.nhts.remove(x.table.nhts.find(x.key, bits))
-			r.nhts[h.nht] = nil
-			r.nhtFr = append(r.nhtFr, h.nht)
-		}
-	}
+	r.detach(gi, g)
 	r.setVia(gi, g, nil)
 	for d := range g.deps { // its index may soon mean another group
 		o := r.groups[d]

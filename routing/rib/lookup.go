@@ -103,6 +103,8 @@ func describe(ms []Member, a netip.Addr) string {
 			s += ", "
 		}
 		switch {
+		case m.Kind == KindLookup:
+			s += "looked up again in " + m.VRF
 		case m.Kind != KindUnicast:
 			s += m.Kind.String()
 		case m.Gateway.IsValid():
@@ -165,6 +167,10 @@ func (x *explainer) step(level int, in *instance, a netip.Addr, user uint32) int
 		var set uint32
 		hs.Members, set, _, _ = v.hop(e.set, h)
 		switch {
+		case h.lookup && hs.Members == nil:
+			hs.Result = "no such network instance"
+		case h.lookup:
+			hs.Result = "looked up again in " + r.byID[h.vrf].name
 		case h.iface != nil && hs.Members == nil:
 			hs.Result = fmt.Sprintf("interface %s is down", h.iface.name)
 		case h.iface != nil:

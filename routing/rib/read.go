@@ -181,7 +181,7 @@ func (r *RIB) candInfo(t *table, p netip.Prefix, c uint32) CandidateInfo {
 		Stale:    cd.epoch != o.epoch,
 		Route: Route{
 			VRF: t.inst.name, Prefix: p, Source: o.source, Origin: o.name,
-			Distance: cd.distance, Metric: cd.metric, Kind: g.kind, NextHops: r.nextHops(t, g),
+			Distance: cd.distance, Metric: cd.metric, Kind: g.kind, NextHops: r.nextHops(t, g), Group: g.name(),
 		},
 	}
 	_, blocked := r.work.blocked[c]
@@ -208,6 +208,10 @@ func (r *RIB) whyUnresolved(gi uint32, g *group) string {
 			break
 		}
 		h := &g.hops[i]
+		if h.lookup {
+			why = append(why, fmt.Sprintf("no network instance %s", r.byID[h.vrf].name))
+			continue
+		}
 		if h.iface != nil {
 			why = append(why, fmt.Sprintf("interface %s is down", h.iface.name))
 			continue
@@ -233,11 +237,11 @@ func (r *RIB) nextHops(t *table, g *group) []NextHop {
 }
 
 func (r *RIB) nextHop(t *table, h *hop) NextHop {
-	nh := NextHop{Addr: h.addr, Weight: h.weight}
+	nh := NextHop{Addr: h.addr, Weight: h.weight, Backup: h.backup, Lookup: h.lookup}
 	if h.iface != nil {
 		nh.Interface = h.iface.name
 	}
-	if h.vrf != t.inst.id {
+	if h.vrf != t.inst.id || h.lookup {
 		nh.VRF = r.byID[h.vrf].name
 	}
 	return nh

@@ -30,6 +30,7 @@ const noCut = MaxDepth + 1
 // part is the share of one hop, with the members it resolves to.
 type part struct {
 	weight  uint32
+	backup  uint8
 	members []Member
 }
 
@@ -52,13 +53,13 @@ func (v *resolver) top(gi uint32) (members []Member, via []uint32) {
 		if set != 0 && !slices.Contains(via, set) {
 			via = append(via, set)
 		}
-		parts = append(parts, part{h.weight, m})
+		parts = append(parts, part{h.weight, h.backup, m})
 	}
 	if g.kind != KindUnicast {
 		return []Member{{Kind: g.kind, Weight: 1}}, nil
 	}
 	slices.Sort(via)
-	return combine(parts), via
+	return choose(parts), via
 }
 
 // nested resolves a group that another leads to. cut is the lowest level of
@@ -83,10 +84,10 @@ func (v *resolver) nested(gi uint32) (members []Member, cut int) {
 	for i := range g.hops {
 		m, _, _, c := v.hop(gi, &g.hops[i])
 		cut = min(cut, c)
-		parts = append(parts, part{g.hops[i].weight, m})
+		parts = append(parts, part{g.hops[i].weight, g.hops[i].backup, m})
 	}
 	v.stack = v.stack[:level]
-	members = combine(parts)
+	members = choose(parts)
 	switch {
 	case cut > level: // in no loop, thus independent of how we came here
 		if v.memo == nil {
@@ -119,6 +120,12 @@ func (v *resolver) match(gi uint32, h *hop) (entryIdx, set uint32, plen uint8) {
 }
 
 func (v *resolver) hop(gi uint32, h *hop) (members []Member, set uint32, plen uint8, cut int) {
+	if h.lookup {
+		if !v.r.byID[h.vrf].exists {
+			return nil, 0, 0, noCut
+		}
+		return []Member{{Kind: KindLookup, VRF: v.r.byID[h.vrf].name, Weight: 1}}, 0, 0, noCut
+	}
 	if h.iface != nil {
 		if !h.iface.up {
 			return nil, 0, 0, noCut
@@ -158,6 +165,22 @@ func compareMembers(a, b Member) int {
 		return c
 	}
 	return a.Gateway.Compare(b.Gateway)
+}
+
+// choose combines the first hops that resolve: those in use, else the backups.
+// Hops are in the order of NextHop.Backup.
+func choose(parts []part) []Member {
+	for len(parts) > 0 {
+		n := 1
+		for n < len(parts) && parts[n].backup == parts[0].backup {
+			n++
+		}
+		if m := combine(parts[:n]); m != nil {
+			return m
+		}
+		parts = parts[n:]
+	}
+	return nil
 }
 
 // combine merges the members of the hops. Each hop's weight is shared out among

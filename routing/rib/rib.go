@@ -62,7 +62,10 @@ type instance struct {
 	name   string
 	id     uint16
 	exists bool
+	made   uint64    // counts how often it was made
 	tables [2]*table // IPv4, IPv6
+	// lookups are the groups that have packets looked up here.
+	lookups map[uint32]struct{}
 }
 
 type table struct {
@@ -416,8 +419,16 @@ func (r *RIB) CreateVRF(name string) error {
 		return fieldErr("name", "32,768 network instances have been named already")
 	}
 	in := r.instance(name)
-	in.exists = true
+	settled := true
+	if !in.exists {
+		in.exists = true
+		in.made++
+		settled = r.lookupsChanged(in)
+	}
 	r.mu.Unlock()
+	if !settled {
+		r.settle()
+	}
 	return nil
 }
 
@@ -437,11 +448,38 @@ func (r *RIB) DeleteVRF(name string) error {
 		return err
 	}
 	in.exists = false
+	r.lookupsChanged(in)
 	r.mu.Unlock()
 	r.removeWhere(func(e *entry, _ *candidate) bool {
 		return r.tables[e.table].inst == in
 	})
 	return nil
+}
+
+// lookupsChanged has the groups that look packets up in an instance resolved
+// again and says whether that is done.
+func (r *RIB) lookupsChanged(in *instance) bool {
+	if len(in.lookups) == 0 {
+		return true
+	}
+	r.work.newOp()
+	r.work.gen++
+	for _, g := range slices.Sorted(maps.Keys(in.lookups)) {
+		r.markDirty(g)
+	}
+	return r.step(r.opt.Slice)
+}
+
+// VRFMade tells whether an instance exists, and how often it has been made: what
+// a source put into an earlier one of the same name has gone with it.
+func (r *RIB) VRFMade(name string) (times uint64, exists bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	in := r.vrfs[canonVRF(name)]
+	if in == nil || !in.exists {
+		return 0, false
+	}
+	return in.made, true
 }
 
 // VRFs lists the network instances in the order of their names.

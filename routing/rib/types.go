@@ -15,6 +15,9 @@ const (
 	// MaxNextHops is the largest number of next hops of a candidate, and of
 	// members of a resolved group.
 	MaxNextHops = 64
+	// MaxGroupHops is the largest number of next hops of a named group, with
+	// its backups.
+	MaxGroupHops = 256
 	// MaxDepth is the largest number of recursion levels of a next hop.
 	MaxDepth = 16
 	// MaxWeight is the largest weight of a next hop.
@@ -30,6 +33,7 @@ const (
 	SourceStatic
 	SourceAPI
 	SourceBGP
+	SourceGRIBI
 	numSources
 )
 
@@ -39,6 +43,7 @@ const (
 	DistanceConnected uint8 = 0
 	DistanceStatic    uint8 = 1
 	DistanceAPI       uint8 = 5
+	DistanceGRIBI     uint8 = 5
 	DistanceEBGP      uint8 = 20
 	DistanceIBGP      uint8 = 200
 	DistanceUnusable  uint8 = 255
@@ -56,11 +61,13 @@ func (s Source) DefaultDistance() uint8 {
 		return DistanceAPI
 	case SourceBGP:
 		return DistanceEBGP
+	case SourceGRIBI:
+		return DistanceGRIBI
 	}
 	return DistanceUnusable
 }
 
-var sourceNames = [...]string{"connected", "static", "api", "bgp"}
+var sourceNames = [...]string{"connected", "static", "api", "bgp", "gribi"}
 
 func (s Source) String() string {
 	if int(s) < len(sourceNames) {
@@ -88,10 +95,11 @@ const (
 	KindBlackhole      // dropped silently
 	KindReject         // dropped and answered with ICMP unreachable
 	KindPunt           // delivered to the box itself
+	KindLookup         // looked up again in another instance; of members only
 	numKinds
 )
 
-var kindNames = [...]string{"unicast", "blackhole", "reject", "punt"}
+var kindNames = [...]string{"unicast", "blackhole", "reject", "punt", "lookup"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -114,6 +122,13 @@ type NextHop struct {
 	VRF string
 	// Weight is the share among the next hops, 1 to MaxWeight; 0 means 1.
 	Weight uint32
+	// Backup is 0 for the next hops in use, larger for those that are used only
+	// while none of a smaller number resolves.
+	Backup uint8
+	// Lookup has packets looked up again, by their destination, in VRF, which
+	// must be given; Addr and Interface then are empty. The data plane follows
+	// one such jump per packet.
+	Lookup bool
 }
 
 // Route is a candidate for a prefix.
@@ -129,6 +144,9 @@ type Route struct {
 	Metric   uint32
 	Kind     Kind
 	NextHops []NextHop // 1 to MaxNextHops for KindUnicast, otherwise none
+	// Group names a group made by SetGroup that stands for NextHops, which is
+	// empty then, and Kind is KindUnicast.
+	Group string
 }
 
 // Op says whether a Change adds or deletes.
@@ -149,7 +167,7 @@ type Change struct {
 // Member is a resolved next hop of a group.
 type Member struct {
 	Kind      Kind       // a blackhole or reject reached by recursion keeps its kind
-	VRF       string     // instance of Interface
+	VRF       string     // instance of Interface; of KindLookup, the one to look in
 	Interface string     // egress
 	Gateway   netip.Addr // invalid: the packet's destination is on the link
 	Weight    uint32
@@ -165,6 +183,9 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
 
 // ErrNotFound is wrapped by errors about a route, candidate or VRF that does not exist.
 var ErrNotFound = errors.New("not found")
+
+// ErrInUse is wrapped by the refusal to delete what routes use.
+var ErrInUse = errors.New("in use")
 
 func fieldErr(field, format string, args ...any) error {
 	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}

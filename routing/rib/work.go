@@ -307,7 +307,7 @@ func (r *RIB) evalEntry(ei uint32) {
 func (r *RIB) direct(set uint32) bool {
 	hops := r.groups[set].hops
 	for i := range hops {
-		if hops[i].iface == nil {
+		if hops[i].iface == nil && !hops[i].lookup {
 			return false
 		}
 	}
