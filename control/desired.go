@@ -145,7 +145,7 @@ func onInterface(f *config.Interface) []object {
 			del: &pb.Op{Op: &pb.Op_NeighborDelete{NeighborDelete: &pb.NeighborKey{Interface: f.Name, Address: n.Address.AsSlice()}}},
 		})
 	}
-	if r := f.RouterAdvertisements; r != nil {
+	if r := f.RouterAdvertisements; r.On() {
 		objects = append(objects, object{
 			key: "ra " + f.Name, rank: rankRA, path: at + ".router-advertisements",
 			add: &pb.Op{Op: &pb.Op_RouterAdvertisement{RouterAdvertisement: routerAdvertisement(f.Name, r)}},

@@ -107,7 +107,7 @@ const (
 // Values are the kinds.
 func (InterfaceType) Values() []string { return []string{string(Port), string(VLAN), string(Loopback)} }
 
-// Interface is a port, an 802.1Q sub-interface or a loopback.
+// Interface is a port, an 802.1Q sub-interface or a loopback. The name of a vlan interface is its parent's, a point and its index.
 type Interface struct {
 	Name string        `cfg:"name,key"`
 	Type InterfaceType `cfg:"type"`
@@ -140,7 +140,7 @@ type Interface struct {
 	URPF      URPF           `cfg:"urpf"`
 	Addresses []netip.Prefix `cfg:"addresses"`
 	Neighbors []StaticNbr    `cfg:"neighbors"`
-	// RouterAdvertisements are sent if this is set.
+	// RouterAdvertisements are sent if this is set and enabled.
 	RouterAdvertisements *RouterAdvertisements `cfg:"router-advertisements"`
 }
 
@@ -181,6 +181,8 @@ type StaticNbr struct {
 
 // RouterAdvertisements is RFC 4861 section 6.2.
 type RouterAdvertisements struct {
+	// Enabled is false where they are set up but not sent; default true.
+	Enabled *bool `cfg:"enabled"`
 	// MaxInterval in seconds, 4 to 1,800; default 600. MinInterval at most 0.75 of it; default a third.
 	MaxInterval uint32 `cfg:"max-interval"`
 	MinInterval uint32 `cfg:"min-interval"`

@@ -224,6 +224,9 @@ func (i *Interface) Instance() string { return instanceOf(i.NetworkInstance) }
 // Up is the admin state.
 func (i *Interface) Up() bool { return i.Enabled == nil || *i.Enabled }
 
+// On says that router advertisements are sent.
+func (r *RouterAdvertisements) On() bool { return r != nil && (r.Enabled == nil || *r.Enabled) }
+
 // Netns is the network namespace of the exception path.
 func (s *System) Netns() string {
 	if s.Dataplane.ExceptionNetns == "" {

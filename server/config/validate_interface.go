@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -122,7 +123,21 @@ func (v *validator) vlan(f *Interface, p string) {
 		v.errs.addf(p+".parent", "%s is not a port", f.Parent)
 	case f.MTU != 0 && parent.MTU != 0 && f.MTU > parent.MTU:
 		v.errs.addf(p+".mtu", "%d is larger than the %d of the parent %s", f.MTU, parent.MTU, f.Parent)
+	case interfaceName.MatchString(f.Name) && f.Name != fmt.Sprintf("%s.%d", f.Parent, max(1, f.Index())):
+		v.errs.addf(p+".name", "is not the parent's name, a point and an index, such as %s.%d", f.Parent, max(1, f.VLANID))
 	}
+}
+
+// Index is the number of a vlan interface among those of its parent, the last part of its name: 1 at least. Other interfaces have 0.
+func (i *Interface) Index() uint32 {
+	if i.Type != VLAN {
+		return 0
+	}
+	n, err := strconv.ParseUint(i.Name[strings.LastIndexByte(i.Name, '.')+1:], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
 }
 
 func (v *validator) mtu(f *Interface, p string) {

@@ -196,6 +196,9 @@ func (i *interfaceService) UpdateInterface(ctx context.Context, req *vnfv1.Updat
 			return err
 		}
 		want.Neighbors = old.Neighbors
+		if want.RouterAdvertisements == nil && !old.RouterAdvertisements.On() {
+			want.RouterAdvertisements = old.RouterAdvertisements // set up but not sent, which this service does not tell
+		}
 		cfg.Interfaces[at] = want
 		return nil
 	})

@@ -67,7 +67,7 @@ func interfaceConfigOut(c config.Interface) *vnfv1.InterfaceConfig {
 	for _, a := range c.Addresses {
 		o.Addresses = append(o.Addresses, a.String())
 	}
-	if r := c.RouterAdvertisements; r != nil {
+	if r := c.RouterAdvertisements; r.On() {
 		o.RouterAdvertisement = &vnfv1.RouterAdvertisement{
 			MaxInterval: r.MaxInterval, MinInterval: r.MinInterval, RouterLifetime: r.RouterLifetime, Managed: r.Managed,
 			OtherConfig: r.OtherConfig, ValidLifetime: r.ValidLifetime, PreferredLifetime: r.PreferredLifetime,
