@@ -421,13 +421,6 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		2: {Name: "EGP"},
 		3: {Name: "INCOMPLETE"},
 	},
-	"E_OpenconfigBgpTypes_CommunityType": {
-		1: {Name: "STANDARD"},
-		2: {Name: "EXTENDED"},
-		3: {Name: "LARGE"},
-		4: {Name: "BOTH"},
-		5: {Name: "NONE"},
-	},
 	"E_OpenconfigBgpTypes_PeerType": {
 		1: {Name: "INTERNAL"},
 		2: {Name: "EXTERNAL"},
@@ -435,6 +428,24 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 	"E_OpenconfigBgpTypes_RemovePrivateAsOption": {
 		1: {Name: "PRIVATE_AS_REMOVE_ALL", DefiningModule: "openconfig-bgp-types"},
 		2: {Name: "PRIVATE_AS_REPLACE_ALL", DefiningModule: "openconfig-bgp-types"},
+	},
+	"E_OpenconfigIfEthernet_ETHERNET_SPEED": {
+		1:  {Name: "SPEED_100GB", DefiningModule: "openconfig-if-ethernet"},
+		2:  {Name: "SPEED_100MB", DefiningModule: "openconfig-if-ethernet"},
+		3:  {Name: "SPEED_10GB", DefiningModule: "openconfig-if-ethernet"},
+		4:  {Name: "SPEED_10MB", DefiningModule: "openconfig-if-ethernet"},
+		5:  {Name: "SPEED_1600GB", DefiningModule: "openconfig-if-ethernet"},
+		6:  {Name: "SPEED_1GB", DefiningModule: "openconfig-if-ethernet"},
+		7:  {Name: "SPEED_200GB", DefiningModule: "openconfig-if-ethernet"},
+		8:  {Name: "SPEED_2500MB", DefiningModule: "openconfig-if-ethernet"},
+		9:  {Name: "SPEED_25GB", DefiningModule: "openconfig-if-ethernet"},
+		10: {Name: "SPEED_400GB", DefiningModule: "openconfig-if-ethernet"},
+		11: {Name: "SPEED_40GB", DefiningModule: "openconfig-if-ethernet"},
+		12: {Name: "SPEED_50GB", DefiningModule: "openconfig-if-ethernet"},
+		13: {Name: "SPEED_5GB", DefiningModule: "openconfig-if-ethernet"},
+		14: {Name: "SPEED_600GB", DefiningModule: "openconfig-if-ethernet"},
+		15: {Name: "SPEED_800GB", DefiningModule: "openconfig-if-ethernet"},
+		16: {Name: "SPEED_UNKNOWN", DefiningModule: "openconfig-if-ethernet"},
 	},
 	"E_OpenconfigIfIp_IpAddressOrigin": {
 		1: {Name: "OTHER"},
@@ -447,6 +458,18 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		1: {Name: "OTHER"},
 		2: {Name: "STATIC"},
 		3: {Name: "DYNAMIC"},
+	},
+	"E_OpenconfigInetTypes_Ipv6AddressType": {
+		1: {Name: "GLOBAL_UNICAST"},
+		2: {Name: "LINK_LOCAL_UNICAST"},
+	},
+	"E_OpenconfigInterfaces_Interfaces_Interface_Ethernet_State_NegotiatedDuplexMode": {
+		1: {Name: "FULL"},
+		2: {Name: "HALF"},
+	},
+	"E_OpenconfigInterfaces_Interfaces_Interface_Port_Config_Driver": {
+		1: {Name: "AF_PACKET"},
+		2: {Name: "AF_XDP"},
 	},
 	"E_OpenconfigInterfaces_Interfaces_Interface_State_AdminStatus": {
 		1: {Name: "UP"},
@@ -461,6 +484,20 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		6: {Name: "DORMANT"},
 		7: {Name: "NOT_PRESENT"},
 		8: {Name: "LOWER_LAYER_DOWN"},
+	},
+	"E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses_Address_State_Status": {
+		1: {Name: "PREFERRED"},
+		2: {Name: "TENTATIVE"},
+		3: {Name: "DUPLICATE"},
+	},
+	"E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors_Neighbor_State_NudState": {
+		1: {Name: "INCOMPLETE"},
+		2: {Name: "REACHABLE"},
+		3: {Name: "STALE"},
+		4: {Name: "DELAY"},
+		5: {Name: "PROBE"},
+		6: {Name: "FAILED"},
+		7: {Name: "STATIC"},
 	},
 	"E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses_Address_State_Status": {
 		1: {Name: "PREFERRED"},
@@ -482,6 +519,8 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 	"E_OpenconfigLocalRouting_LOCAL_DEFINED_NEXT_HOP": {
 		1: {Name: "DROP", DefiningModule: "openconfig-local-routing"},
 		2: {Name: "LOCAL_LINK", DefiningModule: "openconfig-local-routing"},
+		3: {Name: "PUNT", DefiningModule: "vnf-dataplane"},
+		4: {Name: "REJECT", DefiningModule: "vnf-dataplane"},
 	},
 	"E_OpenconfigLocalRouting_LOCAL_DEFINED_WEIGHT": {
 		1: {Name: "AUTO", DefiningModule: "openconfig-local-routing"},
@@ -497,6 +536,11 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		1: {Name: "HELPER_ONLY"},
 		2: {Name: "BILATERAL"},
 		3: {Name: "REMOTE_HELPER"},
+	},
+	"E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State_AdminState": {
+		1: {Name: "UP"},
+		2: {Name: "DOWN"},
+		3: {Name: "PREFIX_LIMIT"},
 	},
 	"E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State_SessionState": {
 		1: {Name: "IDLE"},
@@ -587,12 +631,45 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		1: {Name: "INLINE"},
 		2: {Name: "REFERENCE"},
 	},
+	"E_OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions_PolicyDefinition_Statements_Statement_Actions_BgpActions_SetLargeCommunity_Config_Options": {
+		1: {Name: "ADD"},
+		2: {Name: "REMOVE"},
+		3: {Name: "REPLACE"},
+	},
 	"E_OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions_PolicyDefinition_Statements_Statement_Conditions_BgpConditions_Config_RouteType": {
 		1: {Name: "INTERNAL"},
 		2: {Name: "EXTERNAL"},
 	},
-	"E_OpenconfigSystemGrpc_GRPC_SERVICE": {
-		1: {Name: "GNMI", DefiningModule: "openconfig-system-grpc"},
+	"E_OpenconfigSystemLogging_SYSLOG_FACILITY": {
+		1:  {Name: "ALL", DefiningModule: "openconfig-system-logging"},
+		2:  {Name: "AUDIT", DefiningModule: "openconfig-system-logging"},
+		3:  {Name: "AUTH", DefiningModule: "openconfig-system-logging"},
+		4:  {Name: "AUTHPRIV", DefiningModule: "openconfig-system-logging"},
+		5:  {Name: "CONSOLE", DefiningModule: "openconfig-system-logging"},
+		6:  {Name: "KERNEL", DefiningModule: "openconfig-system-logging"},
+		7:  {Name: "LOCAL0", DefiningModule: "openconfig-system-logging"},
+		8:  {Name: "LOCAL1", DefiningModule: "openconfig-system-logging"},
+		9:  {Name: "LOCAL2", DefiningModule: "openconfig-system-logging"},
+		10: {Name: "LOCAL3", DefiningModule: "openconfig-system-logging"},
+		11: {Name: "LOCAL4", DefiningModule: "openconfig-system-logging"},
+		12: {Name: "LOCAL5", DefiningModule: "openconfig-system-logging"},
+		13: {Name: "LOCAL6", DefiningModule: "openconfig-system-logging"},
+		14: {Name: "LOCAL7", DefiningModule: "openconfig-system-logging"},
+		15: {Name: "MAIL", DefiningModule: "openconfig-system-logging"},
+		16: {Name: "NTP", DefiningModule: "openconfig-system-logging"},
+		17: {Name: "SYSLOG", DefiningModule: "openconfig-system-logging"},
+		18: {Name: "SYSTEM_DAEMON", DefiningModule: "openconfig-system-logging"},
+		19: {Name: "USER", DefiningModule: "openconfig-system-logging"},
+	},
+	"E_OpenconfigSystemLogging_SyslogSeverity": {
+		1: {Name: "EMERGENCY"},
+		2: {Name: "ALERT"},
+		3: {Name: "CRITICAL"},
+		4: {Name: "ERROR"},
+		5: {Name: "WARNING"},
+		6: {Name: "NOTICE"},
+		7: {Name: "INFORMATIONAL"},
+		8: {Name: "DEBUG"},
 	},
 	"E_OpenconfigSystem_System_Cpus_Cpu_State_Index_Enum": {
 		1: {Name: "ALL"},
@@ -605,6 +682,106 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		2: {Name: "IPV6", DefiningModule: "openconfig-types"},
 		3: {Name: "L2_ETHERNET", DefiningModule: "openconfig-types"},
 		4: {Name: "MPLS", DefiningModule: "openconfig-types"},
+	},
+	"E_VnfDataplane_UrpfMode": {
+		1: {Name: "OFF"},
+		2: {Name: "LOOSE"},
+		3: {Name: "STRICT"},
+	},
+	"E_VnfTcpTermination_BackendAdmin": {
+		1: {Name: "ENABLED"},
+		2: {Name: "DRAIN"},
+		3: {Name: "DISABLED"},
+	},
+	"E_VnfTcpTermination_BalanceAlgorithm": {
+		1: {Name: "ROUND_ROBIN"},
+		2: {Name: "LEAST_CONNECTIONS"},
+		3: {Name: "MAGLEV"},
+	},
+	"E_VnfTcpTermination_CheckType": {
+		1: {Name: "NONE"},
+		2: {Name: "CONNECT"},
+		3: {Name: "HTTP"},
+	},
+	"E_VnfTcpTermination_CongestionControl": {
+		1: {Name: "CUBIC"},
+		2: {Name: "NEWRENO"},
+		3: {Name: "BBR"},
+	},
+	"E_VnfTcpTermination_ConnectionState": {
+		1: {Name: "SYN_SENT"},
+		2: {Name: "SYN_RECEIVED"},
+		3: {Name: "ESTABLISHED"},
+		4: {Name: "FIN_WAIT_1"},
+		5: {Name: "FIN_WAIT_2"},
+		6: {Name: "CLOSE_WAIT"},
+		7: {Name: "CLOSING"},
+		8: {Name: "LAST_ACK"},
+		9: {Name: "TIME_WAIT"},
+	},
+	"E_VnfTcpTermination_HashKey": {
+		1: {Name: "SOURCE"},
+		2: {Name: "FIVE_TUPLE"},
+	},
+	"E_VnfTcpTermination_HttpMethod": {
+		1: {Name: "GET"},
+		2: {Name: "HEAD"},
+		3: {Name: "POST"},
+		4: {Name: "PUT"},
+		5: {Name: "DELETE"},
+		6: {Name: "OPTIONS"},
+		7: {Name: "PATCH"},
+	},
+	"E_VnfTcpTermination_MemoryPressure": {
+		1: {Name: "NONE"},
+		2: {Name: "GROWTH_STOPPED"},
+		3: {Name: "SHRINKING"},
+	},
+	"E_VnfTcpTermination_NoBackendAction": {
+		1: {Name: "RESET"},
+		2: {Name: "CLOSE"},
+		3: {Name: "WAIT"},
+	},
+	"E_VnfTcpTermination_ProxyProtocol": {
+		1: {Name: "OFF"},
+		2: {Name: "V1"},
+		3: {Name: "V2"},
+		4: {Name: "ANY"},
+	},
+	"E_VnfTcpTermination_ServiceType": {
+		1: {Name: "ECHO"},
+		2: {Name: "DISCARD"},
+		3: {Name: "CHARGEN"},
+		4: {Name: "HTTP"},
+		5: {Name: "PROXY"},
+	},
+	"E_VnfTcpTermination_SourceMode": {
+		1: {Name: "AUTO"},
+		2: {Name: "POOL"},
+		3: {Name: "TRANSPARENT"},
+	},
+	"E_VnfTcpTermination_TcpTermination_Listeners_Listener_State_OperStatus": {
+		1: {Name: "UP"},
+		2: {Name: "DOWN"},
+		3: {Name: "DISABLED"},
+	},
+	"E_VnfTcpTermination_TcpTermination_Pools_Pool_Backends_Backend_State_OperStatus": {
+		1: {Name: "UP"},
+		2: {Name: "DOWN"},
+		3: {Name: "UNKNOWN"},
+	},
+	"E_VnfTcpTermination_TcpTermination_Pools_Pool_HealthCheck_Config_Method": {
+		1: {Name: "GET"},
+		2: {Name: "HEAD"},
+	},
+	"E_VnfTcpTermination_TcpTermination_Pools_Pool_State_OperStatus": {
+		1: {Name: "UP"},
+		2: {Name: "DOWN"},
+		3: {Name: "UNKNOWN"},
+	},
+	"E_VnfTcpTermination_TcpTermination_VirtualAddresses_VirtualAddress_State_OperStatus": {
+		1: {Name: "UP"},
+		2: {Name: "DOWN"},
 	},
 }
 
@@ -623,6 +800,21 @@ func initΛEnumTypes() {
 		"/interfaces/interface/config/type": []reflect.Type{
 			reflect.TypeOf((E_IETFInterfaces_InterfaceType)(0)),
 		},
+		"/interfaces/interface/ethernet/state/negotiated-duplex-mode": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_Ethernet_State_NegotiatedDuplexMode)(0)),
+		},
+		"/interfaces/interface/ethernet/state/negotiated-port-speed": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigIfEthernet_ETHERNET_SPEED)(0)),
+		},
+		"/interfaces/interface/ethernet/state/port-speed": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigIfEthernet_ETHERNET_SPEED)(0)),
+		},
+		"/interfaces/interface/port/config/driver": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_Port_Config_Driver)(0)),
+		},
+		"/interfaces/interface/port/state/driver": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_Port_Config_Driver)(0)),
+		},
 		"/interfaces/interface/state/admin-status": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_State_AdminStatus)(0)),
 		},
@@ -632,8 +824,17 @@ func initΛEnumTypes() {
 		"/interfaces/interface/state/type": []reflect.Type{
 			reflect.TypeOf((E_IETFInterfaces_InterfaceType)(0)),
 		},
+		"/interfaces/interface/subinterfaces/subinterface/config/urpf": []reflect.Type{
+			reflect.TypeOf((E_VnfDataplane_UrpfMode)(0)),
+		},
 		"/interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address/state/origin": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigIfIp_IpAddressOrigin)(0)),
+		},
+		"/interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address/state/status": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses_Address_State_Status)(0)),
+		},
+		"/interfaces/interface/subinterfaces/subinterface/ipv4/neighbors/neighbor/state/nud-state": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors_Neighbor_State_NudState)(0)),
 		},
 		"/interfaces/interface/subinterfaces/subinterface/ipv4/neighbors/neighbor/state/origin": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigIfIp_NeighborOrigin)(0)),
@@ -644,8 +845,14 @@ func initΛEnumTypes() {
 		"/interfaces/interface/subinterfaces/subinterface/ipv6/addresses/address/state/status": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses_Address_State_Status)(0)),
 		},
+		"/interfaces/interface/subinterfaces/subinterface/ipv6/addresses/address/state/type": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigInetTypes_Ipv6AddressType)(0)),
+		},
 		"/interfaces/interface/subinterfaces/subinterface/ipv6/neighbors/neighbor/state/neighbor-state": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors_Neighbor_State_NeighborState)(0)),
+		},
+		"/interfaces/interface/subinterfaces/subinterface/ipv6/neighbors/neighbor/state/nud-state": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors_Neighbor_State_NudState)(0)),
 		},
 		"/interfaces/interface/subinterfaces/subinterface/ipv6/neighbors/neighbor/state/origin": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigIfIp_NeighborOrigin)(0)),
@@ -655,6 +862,9 @@ func initΛEnumTypes() {
 		},
 		"/interfaces/interface/subinterfaces/subinterface/state/oper-status": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigInterfaces_Interfaces_Interface_State_OperStatus)(0)),
+		},
+		"/interfaces/interface/subinterfaces/subinterface/state/urpf": []reflect.Type{
+			reflect.TypeOf((E_VnfDataplane_UrpfMode)(0)),
 		},
 		"/network-instances/network-instance/afts/aft-summaries/ipv4-unicast/protocols/protocol/origin-protocol": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE)(0)),
@@ -710,11 +920,11 @@ func initΛEnumTypes() {
 		"/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/config/remove-private-as": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpTypes_RemovePrivateAsOption)(0)),
 		},
-		"/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/config/send-community-type": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigBgpTypes_CommunityType)(0)),
-		},
 		"/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/graceful-restart/state/mode": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_GracefulRestart_State_Mode)(0)),
+		},
+		"/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/session-options/state/admin-state": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State_AdminState)(0)),
 		},
 		"/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/state/messages/received/last-notification-error-code": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpTypes_BGP_ERROR_CODE)(0)),
@@ -733,9 +943,6 @@ func initΛEnumTypes() {
 		},
 		"/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/state/remove-private-as": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpTypes_RemovePrivateAsOption)(0)),
-		},
-		"/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/state/send-community-type": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigBgpTypes_CommunityType)(0)),
 		},
 		"/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/state/session-state": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State_SessionState)(0)),
@@ -767,14 +974,8 @@ func initΛEnumTypes() {
 		"/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/config/remove-private-as": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpTypes_RemovePrivateAsOption)(0)),
 		},
-		"/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/config/send-community-type": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigBgpTypes_CommunityType)(0)),
-		},
 		"/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/state/remove-private-as": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpTypes_RemovePrivateAsOption)(0)),
-		},
-		"/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/state/send-community-type": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigBgpTypes_CommunityType)(0)),
 		},
 		"/network-instances/network-instance/protocols/protocol/config/identifier": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE)(0)),
@@ -863,14 +1064,8 @@ func initΛEnumTypes() {
 		"/routing-policy/defined-sets/bgp-defined-sets/community-sets/community-set/config/community-member": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpTypes_BGP_WELL_KNOWN_STD_COMMUNITY)(0)),
 		},
-		"/routing-policy/defined-sets/bgp-defined-sets/community-sets/community-set/config/match-set-options": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigPolicyTypes_MatchSetOptionsType)(0)),
-		},
 		"/routing-policy/defined-sets/bgp-defined-sets/community-sets/community-set/state/community-member": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpTypes_BGP_WELL_KNOWN_STD_COMMUNITY)(0)),
-		},
-		"/routing-policy/defined-sets/bgp-defined-sets/community-sets/community-set/state/match-set-options": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigPolicyTypes_MatchSetOptionsType)(0)),
 		},
 		"/routing-policy/defined-sets/prefix-sets/prefix-set/config/mode": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_PrefixSets_PrefixSet_Config_Mode)(0)),
@@ -925,6 +1120,12 @@ func initΛEnumTypes() {
 		},
 		"/routing-policy/policy-definitions/policy-definition/statements/statement/actions/bgp-actions/set-ext-community/state/options": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpPolicy_BgpSetCommunityOptionType)(0)),
+		},
+		"/routing-policy/policy-definitions/policy-definition/statements/statement/actions/bgp-actions/set-large-community/config/options": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions_PolicyDefinition_Statements_Statement_Actions_BgpActions_SetLargeCommunity_Config_Options)(0)),
+		},
+		"/routing-policy/policy-definitions/policy-definition/statements/statement/actions/bgp-actions/set-large-community/state/options": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions_PolicyDefinition_Statements_Statement_Actions_BgpActions_SetLargeCommunity_Config_Options)(0)),
 		},
 		"/routing-policy/policy-definitions/policy-definition/statements/statement/actions/bgp-actions/state/set-med": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpPolicy_BgpSetMedType_Enum)(0)),
@@ -983,6 +1184,12 @@ func initΛEnumTypes() {
 		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/bgp-conditions/match-ext-community-set/state/match-set-options": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigPolicyTypes_MatchSetOptionsType)(0)),
 		},
+		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/bgp-conditions/match-large-community-set/config/match-set-options": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigPolicyTypes_MatchSetOptionsType)(0)),
+		},
+		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/bgp-conditions/match-large-community-set/state/match-set-options": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigPolicyTypes_MatchSetOptionsType)(0)),
+		},
 		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/bgp-conditions/state/afi-safi-in": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigBgpTypes_AFI_SAFI_TYPE)(0)),
 		},
@@ -991,9 +1198,6 @@ func initΛEnumTypes() {
 		},
 		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/bgp-conditions/state/route-type": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions_PolicyDefinition_Statements_Statement_Conditions_BgpConditions_Config_RouteType)(0)),
-		},
-		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/config/install-protocol-eq": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE)(0)),
 		},
 		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/match-neighbor-set/config/match-set-options": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigPolicyTypes_MatchSetOptionsRestrictedType)(0)),
@@ -1006,9 +1210,6 @@ func initΛEnumTypes() {
 		},
 		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/match-prefix-set/state/match-set-options": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigPolicyTypes_MatchSetOptionsRestrictedType)(0)),
-		},
-		"/routing-policy/policy-definitions/policy-definition/statements/statement/conditions/state/install-protocol-eq": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE)(0)),
 		},
 		"/system/aaa/authentication/users/user/config/role": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigAaaTypes_SYSTEM_DEFINED_ROLES)(0)),
@@ -1031,14 +1232,137 @@ func initΛEnumTypes() {
 		"/system/grpc-servers/grpc-server/config/listen-addresses": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigSystem_System_GrpcServers_GrpcServer_Config_ListenAddresses_Enum)(0)),
 		},
-		"/system/grpc-servers/grpc-server/config/services": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigSystemGrpc_GRPC_SERVICE)(0)),
-		},
 		"/system/grpc-servers/grpc-server/state/listen-addresses": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigSystem_System_GrpcServers_GrpcServer_Config_ListenAddresses_Enum)(0)),
 		},
-		"/system/grpc-servers/grpc-server/state/services": []reflect.Type{
-			reflect.TypeOf((E_OpenconfigSystemGrpc_GRPC_SERVICE)(0)),
+		"/system/logging/console/selectors/selector/config/facility": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigSystemLogging_SYSLOG_FACILITY)(0)),
+		},
+		"/system/logging/console/selectors/selector/config/severity": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigSystemLogging_SyslogSeverity)(0)),
+		},
+		"/system/logging/console/selectors/selector/facility": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigSystemLogging_SYSLOG_FACILITY)(0)),
+		},
+		"/system/logging/console/selectors/selector/severity": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigSystemLogging_SyslogSeverity)(0)),
+		},
+		"/system/logging/console/selectors/selector/state/facility": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigSystemLogging_SYSLOG_FACILITY)(0)),
+		},
+		"/system/logging/console/selectors/selector/state/severity": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigSystemLogging_SyslogSeverity)(0)),
+		},
+		"/tcp-termination/connections/connection/connection-state": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ConnectionState)(0)),
+		},
+		"/tcp-termination/connections/connection/state/connection-state": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ConnectionState)(0)),
+		},
+		"/tcp-termination/draining-listeners/draining-listener/state/service": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ServiceType)(0)),
+		},
+		"/tcp-termination/listeners/listener/config/service": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ServiceType)(0)),
+		},
+		"/tcp-termination/listeners/listener/http/config/method": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_HttpMethod)(0)),
+		},
+		"/tcp-termination/listeners/listener/http/state/method": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_HttpMethod)(0)),
+		},
+		"/tcp-termination/listeners/listener/options/config/congestion-control": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_CongestionControl)(0)),
+		},
+		"/tcp-termination/listeners/listener/options/state/congestion-control": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_CongestionControl)(0)),
+		},
+		"/tcp-termination/listeners/listener/proxy/config/no-backend": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_NoBackendAction)(0)),
+		},
+		"/tcp-termination/listeners/listener/proxy/config/proxy-protocol-in": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ProxyProtocol)(0)),
+		},
+		"/tcp-termination/listeners/listener/proxy/config/proxy-protocol-out": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ProxyProtocol)(0)),
+		},
+		"/tcp-termination/listeners/listener/proxy/state/no-backend": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_NoBackendAction)(0)),
+		},
+		"/tcp-termination/listeners/listener/proxy/state/proxy-protocol-in": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ProxyProtocol)(0)),
+		},
+		"/tcp-termination/listeners/listener/proxy/state/proxy-protocol-out": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ProxyProtocol)(0)),
+		},
+		"/tcp-termination/listeners/listener/state/oper-status": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_TcpTermination_Listeners_Listener_State_OperStatus)(0)),
+		},
+		"/tcp-termination/listeners/listener/state/service": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ServiceType)(0)),
+		},
+		"/tcp-termination/pools/pool/backends/backend/config/admin-state": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_BackendAdmin)(0)),
+		},
+		"/tcp-termination/pools/pool/backends/backend/state/admin-state": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_BackendAdmin)(0)),
+		},
+		"/tcp-termination/pools/pool/backends/backend/state/oper-status": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_TcpTermination_Pools_Pool_Backends_Backend_State_OperStatus)(0)),
+		},
+		"/tcp-termination/pools/pool/config/algorithm": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_BalanceAlgorithm)(0)),
+		},
+		"/tcp-termination/pools/pool/config/hash-key": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_HashKey)(0)),
+		},
+		"/tcp-termination/pools/pool/config/source-mode": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_SourceMode)(0)),
+		},
+		"/tcp-termination/pools/pool/health-check/config/method": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_TcpTermination_Pools_Pool_HealthCheck_Config_Method)(0)),
+		},
+		"/tcp-termination/pools/pool/health-check/config/proxy-protocol": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ProxyProtocol)(0)),
+		},
+		"/tcp-termination/pools/pool/health-check/config/type": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_CheckType)(0)),
+		},
+		"/tcp-termination/pools/pool/health-check/state/method": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_TcpTermination_Pools_Pool_HealthCheck_Config_Method)(0)),
+		},
+		"/tcp-termination/pools/pool/health-check/state/proxy-protocol": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_ProxyProtocol)(0)),
+		},
+		"/tcp-termination/pools/pool/health-check/state/type": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_CheckType)(0)),
+		},
+		"/tcp-termination/pools/pool/options/config/congestion-control": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_CongestionControl)(0)),
+		},
+		"/tcp-termination/pools/pool/options/state/congestion-control": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_CongestionControl)(0)),
+		},
+		"/tcp-termination/pools/pool/state/algorithm": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_BalanceAlgorithm)(0)),
+		},
+		"/tcp-termination/pools/pool/state/hash-key": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_HashKey)(0)),
+		},
+		"/tcp-termination/pools/pool/state/oper-status": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_TcpTermination_Pools_Pool_State_OperStatus)(0)),
+		},
+		"/tcp-termination/pools/pool/state/source-mode": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_SourceMode)(0)),
+		},
+		"/tcp-termination/state/memory-pressure": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_MemoryPressure)(0)),
+		},
+		"/tcp-termination/virtual-addresses/virtual-address/state/oper-status": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_TcpTermination_VirtualAddresses_VirtualAddress_State_OperStatus)(0)),
+		},
+		"/tcp-termination/workers/worker/state/memory-pressure": []reflect.Type{
+			reflect.TypeOf((E_VnfTcpTermination_MemoryPressure)(0)),
 		},
 	}
 }

@@ -13,10 +13,12 @@ import "github.com/openconfig/ygot/ytypes"
 // Device represents the /device YANG schema element.
 type Device struct {
 	Components       *OpenconfigPlatform_Components              `path:"components" module:"openconfig-platform"`
+	Dataplane        *VnfDataplane_Dataplane                     `path:"dataplane" module:"vnf-dataplane"`
 	Interfaces       *OpenconfigInterfaces_Interfaces            `path:"interfaces" module:"openconfig-interfaces"`
 	NetworkInstances *OpenconfigNetworkInstance_NetworkInstances `path:"network-instances" module:"openconfig-network-instance"`
 	RoutingPolicy    *OpenconfigRoutingPolicy_RoutingPolicy      `path:"routing-policy" module:"openconfig-routing-policy"`
 	System           *OpenconfigSystem_System                    `path:"system" module:"openconfig-system"`
+	TcpTermination   *VnfTcpTermination_TcpTermination           `path:"tcp-termination" module:"vnf-tcp-termination"`
 }
 
 // IsYANGGoStruct ensures that Device implements the yang.GoStruct
@@ -32,6 +34,16 @@ func (t *Device) GetOrCreateComponents() *OpenconfigPlatform_Components {
 	}
 	t.Components = &OpenconfigPlatform_Components{}
 	return t.Components
+}
+
+// GetOrCreateDataplane retrieves the value of the Dataplane field
+// or returns the existing field if it already exists.
+func (t *Device) GetOrCreateDataplane() *VnfDataplane_Dataplane {
+	if t.Dataplane != nil {
+		return t.Dataplane
+	}
+	t.Dataplane = &VnfDataplane_Dataplane{}
+	return t.Dataplane
 }
 
 // GetOrCreateInterfaces retrieves the value of the Interfaces field
@@ -74,12 +86,32 @@ func (t *Device) GetOrCreateSystem() *OpenconfigSystem_System {
 	return t.System
 }
 
+// GetOrCreateTcpTermination retrieves the value of the TcpTermination field
+// or returns the existing field if it already exists.
+func (t *Device) GetOrCreateTcpTermination() *VnfTcpTermination_TcpTermination {
+	if t.TcpTermination != nil {
+		return t.TcpTermination
+	}
+	t.TcpTermination = &VnfTcpTermination_TcpTermination{}
+	return t.TcpTermination
+}
+
 // GetComponents returns the value of the Components struct pointer
 // from Device. If the receiver or the field Components is nil, nil
 // is returned such that the Get* methods can be safely chained.
 func (t *Device) GetComponents() *OpenconfigPlatform_Components {
 	if t != nil && t.Components != nil {
 		return t.Components
+	}
+	return nil
+}
+
+// GetDataplane returns the value of the Dataplane struct pointer
+// from Device. If the receiver or the field Dataplane is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *Device) GetDataplane() *VnfDataplane_Dataplane {
+	if t != nil && t.Dataplane != nil {
+		return t.Dataplane
 	}
 	return nil
 }
@@ -120,6 +152,16 @@ func (t *Device) GetRoutingPolicy() *OpenconfigRoutingPolicy_RoutingPolicy {
 func (t *Device) GetSystem() *OpenconfigSystem_System {
 	if t != nil && t.System != nil {
 		return t.System
+	}
+	return nil
+}
+
+// GetTcpTermination returns the value of the TcpTermination struct pointer
+// from Device. If the receiver or the field TcpTermination is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *Device) GetTcpTermination() *VnfTcpTermination_TcpTermination {
+	if t != nil && t.TcpTermination != nil {
+		return t.TcpTermination
 	}
 	return nil
 }
@@ -261,6 +303,7 @@ type OpenconfigInterfaces_Interfaces_Interface struct {
 	Config        *OpenconfigInterfaces_Interfaces_Interface_Config        `path:"config" module:"openconfig-interfaces"`
 	Ethernet      *OpenconfigInterfaces_Interfaces_Interface_Ethernet      `path:"ethernet" module:"openconfig-if-ethernet"`
 	Name          *string                                                  `path:"name" module:"openconfig-interfaces"`
+	Port          *OpenconfigInterfaces_Interfaces_Interface_Port          `path:"port" module:"vnf-dataplane"`
 	State         *OpenconfigInterfaces_Interfaces_Interface_State         `path:"state" module:"openconfig-interfaces"`
 	Subinterfaces *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces `path:"subinterfaces" module:"openconfig-interfaces"`
 }
@@ -288,6 +331,16 @@ func (t *OpenconfigInterfaces_Interfaces_Interface) GetOrCreateEthernet() *Openc
 	}
 	t.Ethernet = &OpenconfigInterfaces_Interfaces_Interface_Ethernet{}
 	return t.Ethernet
+}
+
+// GetOrCreatePort retrieves the value of the Port field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface) GetOrCreatePort() *OpenconfigInterfaces_Interfaces_Interface_Port {
+	if t.Port != nil {
+		return t.Port
+	}
+	t.Port = &OpenconfigInterfaces_Interfaces_Interface_Port{}
+	return t.Port
 }
 
 // GetOrCreateState retrieves the value of the State field
@@ -326,6 +379,16 @@ func (t *OpenconfigInterfaces_Interfaces_Interface) GetConfig() *OpenconfigInter
 func (t *OpenconfigInterfaces_Interfaces_Interface) GetEthernet() *OpenconfigInterfaces_Interfaces_Interface_Ethernet {
 	if t != nil && t.Ethernet != nil {
 		return t.Ethernet
+	}
+	return nil
+}
+
+// GetPort returns the value of the Port struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface. If the receiver or the field Port is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface) GetPort() *OpenconfigInterfaces_Interfaces_Interface_Port {
+	if t != nil && t.Port != nil {
+		return t.Port
 	}
 	return nil
 }
@@ -538,8 +601,11 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Ethernet_Config) ΛBelongingMod
 
 // OpenconfigInterfaces_Interfaces_Interface_Ethernet_State represents the /openconfig-interfaces/interfaces/interface/ethernet/state YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Ethernet_State struct {
-	HwMacAddress *string `path:"hw-mac-address" module:"openconfig-if-ethernet"`
-	MacAddress   *string `path:"mac-address" module:"openconfig-if-ethernet"`
+	HwMacAddress         *string                                                                         `path:"hw-mac-address" module:"openconfig-if-ethernet"`
+	MacAddress           *string                                                                         `path:"mac-address" module:"openconfig-if-ethernet"`
+	NegotiatedDuplexMode E_OpenconfigInterfaces_Interfaces_Interface_Ethernet_State_NegotiatedDuplexMode `path:"negotiated-duplex-mode" module:"openconfig-if-ethernet"`
+	NegotiatedPortSpeed  E_OpenconfigIfEthernet_ETHERNET_SPEED                                           `path:"negotiated-port-speed" module:"openconfig-if-ethernet"`
+	PortSpeed            E_OpenconfigIfEthernet_ETHERNET_SPEED                                           `path:"port-speed" module:"openconfig-if-ethernet"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Ethernet_State implements the yang.GoStruct
@@ -570,6 +636,402 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Ethernet_State) ΛEnumTypeMap
 // of OpenconfigInterfaces_Interfaces_Interface_Ethernet_State.
 func (*OpenconfigInterfaces_Interfaces_Interface_Ethernet_State) ΛBelongingModule() string {
 	return "openconfig-if-ethernet"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Port represents the /openconfig-interfaces/interfaces/interface/port YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Port struct {
+	Config *OpenconfigInterfaces_Interfaces_Interface_Port_Config `path:"config" module:"vnf-dataplane"`
+	State  *OpenconfigInterfaces_Interfaces_Interface_Port_State  `path:"state" module:"vnf-dataplane"`
+	Xstats *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats `path:"xstats" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Port implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port) IsYANGGoStruct() {}
+
+// GetOrCreateConfig retrieves the value of the Config field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) GetOrCreateConfig() *OpenconfigInterfaces_Interfaces_Interface_Port_Config {
+	if t.Config != nil {
+		return t.Config
+	}
+	t.Config = &OpenconfigInterfaces_Interfaces_Interface_Port_Config{}
+	return t.Config
+}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) GetOrCreateState() *OpenconfigInterfaces_Interfaces_Interface_Port_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigInterfaces_Interfaces_Interface_Port_State{}
+	return t.State
+}
+
+// GetOrCreateXstats retrieves the value of the Xstats field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) GetOrCreateXstats() *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats {
+	if t.Xstats != nil {
+		return t.Xstats
+	}
+	t.Xstats = &OpenconfigInterfaces_Interfaces_Interface_Port_Xstats{}
+	return t.Xstats
+}
+
+// GetConfig returns the value of the Config struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Port. If the receiver or the field Config is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) GetConfig() *OpenconfigInterfaces_Interfaces_Interface_Port_Config {
+	if t != nil && t.Config != nil {
+		return t.Config
+	}
+	return nil
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Port. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) GetState() *OpenconfigInterfaces_Interfaces_Interface_Port_State {
+	if t != nil && t.State != nil {
+		return t.State
+	}
+	return nil
+}
+
+// GetXstats returns the value of the Xstats struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Port. If the receiver or the field Xstats is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) GetXstats() *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats {
+	if t != nil && t.Xstats != nil {
+		return t.Xstats
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Port"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Port.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port) ΛBelongingModule() string {
+	return "vnf-dataplane"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Port_Config represents the /openconfig-interfaces/interfaces/interface/port/config YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Port_Config struct {
+	Devargs       *string                                                        `path:"devargs" module:"vnf-dataplane"`
+	Driver        E_OpenconfigInterfaces_Interfaces_Interface_Port_Config_Driver `path:"driver" module:"vnf-dataplane"`
+	Iface         *string                                                        `path:"iface" module:"vnf-dataplane"`
+	Promiscuous   *bool                                                          `path:"promiscuous" module:"vnf-dataplane"`
+	RxDescriptors *uint16                                                        `path:"rx-descriptors" module:"vnf-dataplane"`
+	RxQueues      *uint16                                                        `path:"rx-queues" module:"vnf-dataplane"`
+	TxDescriptors *uint16                                                        `path:"tx-descriptors" module:"vnf-dataplane"`
+	TxQueues      *uint16                                                        `path:"tx-queues" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Port_Config implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_Config) IsYANGGoStruct() {}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Config) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Port_Config"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Config) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Config) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Port_Config.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_Config) ΛBelongingModule() string {
+	return "vnf-dataplane"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Port_State represents the /openconfig-interfaces/interfaces/interface/port/state YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Port_State struct {
+	Devargs            *string                                                        `path:"devargs" module:"vnf-dataplane"`
+	DeviceDriver       *string                                                        `path:"device-driver" module:"vnf-dataplane"`
+	Driver             E_OpenconfigInterfaces_Interfaces_Interface_Port_Config_Driver `path:"driver" module:"vnf-dataplane"`
+	ExceptionInterface *string                                                        `path:"exception-interface" module:"vnf-dataplane"`
+	Iface              *string                                                        `path:"iface" module:"vnf-dataplane"`
+	Promiscuous        *bool                                                          `path:"promiscuous" module:"vnf-dataplane"`
+	Rss                *bool                                                          `path:"rss" module:"vnf-dataplane"`
+	RxDescriptors      *uint16                                                        `path:"rx-descriptors" module:"vnf-dataplane"`
+	RxQueues           *uint16                                                        `path:"rx-queues" module:"vnf-dataplane"`
+	TxDescriptors      *uint16                                                        `path:"tx-descriptors" module:"vnf-dataplane"`
+	TxQueues           *uint16                                                        `path:"tx-queues" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Port_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_State) IsYANGGoStruct() {}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Port_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Port_State.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_State) ΛBelongingModule() string {
+	return "vnf-dataplane"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Port_Xstats represents the /openconfig-interfaces/interfaces/interface/port/xstats YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Port_Xstats struct {
+	Xstat map[string]*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat `path:"xstat" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Port_Xstats implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) IsYANGGoStruct() {}
+
+// NewXstat creates a new entry in the Xstat list of the
+// OpenconfigInterfaces_Interfaces_Interface_Port_Xstats struct. The keys of the list are populated from the input
+// arguments.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) NewXstat(Name string) (*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat, error) {
+
+	// Initialise the list within the receiver struct if it has not already been
+	// created.
+	if t.Xstat == nil {
+		t.Xstat = make(map[string]*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat)
+	}
+
+	key := Name
+
+	// Ensure that this key has not already been used in the
+	// list. Keyed YANG lists do not allow duplicate keys to
+	// be created.
+	if _, ok := t.Xstat[key]; ok {
+		return nil, fmt.Errorf("duplicate key %v for list Xstat", key)
+	}
+
+	t.Xstat[key] = &OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat{
+		Name: &Name,
+	}
+
+	return t.Xstat[key], nil
+}
+
+// GetOrCreateXstatMap returns the list (map) from OpenconfigInterfaces_Interfaces_Interface_Port_Xstats.
+//
+// It initializes the field if not already initialized.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) GetOrCreateXstatMap() map[string]*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat {
+	if t.Xstat == nil {
+		t.Xstat = make(map[string]*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat)
+	}
+	return t.Xstat
+}
+
+// GetOrCreateXstat retrieves the value with the specified keys from
+// the receiver OpenconfigInterfaces_Interfaces_Interface_Port_Xstats. If the entry does not exist, then it is created.
+// It returns the existing or new list member.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) GetOrCreateXstat(Name string) *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat {
+
+	key := Name
+
+	if v, ok := t.Xstat[key]; ok {
+		return v
+	}
+	// Panic if we receive an error, since we should have retrieved an existing
+	// list member. This allows chaining of GetOrCreate methods.
+	v, err := t.NewXstat(Name)
+	if err != nil {
+		panic(fmt.Sprintf("GetOrCreateXstat got unexpected error: %v", err))
+	}
+	return v
+}
+
+// GetXstat retrieves the value with the specified key from
+// the Xstat map field of OpenconfigInterfaces_Interfaces_Interface_Port_Xstats. If the receiver is nil, or
+// the specified key is not present in the list, nil is returned such that Get*
+// methods may be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) GetXstat(Name string) *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat {
+
+	if t == nil {
+		return nil
+	}
+
+	key := Name
+
+	if lm, ok := t.Xstat[key]; ok {
+		return lm
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Port_Xstats"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Port_Xstats.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats) ΛBelongingModule() string {
+	return "vnf-dataplane"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat represents the /openconfig-interfaces/interfaces/interface/port/xstats/xstat YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat struct {
+	Name  *string                                                            `path:"name" module:"vnf-dataplane"`
+	State *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State `path:"state" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat) IsYANGGoStruct() {}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat) GetOrCreateState() *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State{}
+	return t.State
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat) GetState() *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State {
+	if t != nil && t.State != nil {
+		return t.State
+	}
+	return nil
+}
+
+// ΛListKeyMap returns the keys of the OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat struct, which is a YANG list entry.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat) ΛListKeyMap() (map[string]interface{}, error) {
+	if t.Name == nil {
+		return nil, fmt.Errorf("nil value for key Name")
+	}
+
+	return map[string]interface{}{
+		"name": *t.Name,
+	}, nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat) ΛBelongingModule() string {
+	return "vnf-dataplane"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State represents the /openconfig-interfaces/interfaces/interface/port/xstats/xstat/state YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State struct {
+	Name  *string `path:"name" module:"vnf-dataplane"`
+	Value *uint64 `path:"value" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State) IsYANGGoStruct() {}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State.
+func (*OpenconfigInterfaces_Interfaces_Interface_Port_Xstats_Xstat_State) ΛBelongingModule() string {
+	return "vnf-dataplane"
 }
 
 // OpenconfigInterfaces_Interfaces_Interface_State represents the /openconfig-interfaces/interfaces/interface/state YANG schema element.
@@ -641,21 +1103,20 @@ func (*OpenconfigInterfaces_Interfaces_Interface_State) ΛBelongingModule() stri
 
 // OpenconfigInterfaces_Interfaces_Interface_State_Counters represents the /openconfig-interfaces/interfaces/interface/state/counters YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_State_Counters struct {
-	CarrierTransitions *uint64 `path:"carrier-transitions" module:"openconfig-interfaces"`
-	InBroadcastPkts    *uint64 `path:"in-broadcast-pkts" module:"openconfig-interfaces"`
-	InDiscards         *uint64 `path:"in-discards" module:"openconfig-interfaces"`
-	InErrors           *uint64 `path:"in-errors" module:"openconfig-interfaces"`
-	InMulticastPkts    *uint64 `path:"in-multicast-pkts" module:"openconfig-interfaces"`
-	InOctets           *uint64 `path:"in-octets" module:"openconfig-interfaces"`
-	InPkts             *uint64 `path:"in-pkts" module:"openconfig-interfaces"`
-	InUnicastPkts      *uint64 `path:"in-unicast-pkts" module:"openconfig-interfaces"`
-	OutBroadcastPkts   *uint64 `path:"out-broadcast-pkts" module:"openconfig-interfaces"`
-	OutDiscards        *uint64 `path:"out-discards" module:"openconfig-interfaces"`
-	OutErrors          *uint64 `path:"out-errors" module:"openconfig-interfaces"`
-	OutMulticastPkts   *uint64 `path:"out-multicast-pkts" module:"openconfig-interfaces"`
-	OutOctets          *uint64 `path:"out-octets" module:"openconfig-interfaces"`
-	OutPkts            *uint64 `path:"out-pkts" module:"openconfig-interfaces"`
-	OutUnicastPkts     *uint64 `path:"out-unicast-pkts" module:"openconfig-interfaces"`
+	InBroadcastPkts      *uint64 `path:"in-broadcast-pkts" module:"openconfig-interfaces"`
+	InDiscards           *uint64 `path:"in-discards" module:"openconfig-interfaces"`
+	InErrors             *uint64 `path:"in-errors" module:"openconfig-interfaces"`
+	InMissedPkts         *uint64 `path:"in-missed-pkts" module:"vnf-dataplane"`
+	InMulticastPkts      *uint64 `path:"in-multicast-pkts" module:"openconfig-interfaces"`
+	InOctets             *uint64 `path:"in-octets" module:"openconfig-interfaces"`
+	InPkts               *uint64 `path:"in-pkts" module:"openconfig-interfaces"`
+	InUnicastPkts        *uint64 `path:"in-unicast-pkts" module:"openconfig-interfaces"`
+	InterfaceTransitions *uint64 `path:"interface-transitions" module:"openconfig-interfaces"`
+	OutDiscards          *uint64 `path:"out-discards" module:"openconfig-interfaces"`
+	OutErrors            *uint64 `path:"out-errors" module:"openconfig-interfaces"`
+	OutOctets            *uint64 `path:"out-octets" module:"openconfig-interfaces"`
+	OutPkts              *uint64 `path:"out-pkts" module:"openconfig-interfaces"`
+	PuntedPkts           *uint64 `path:"punted-pkts" module:"vnf-dataplane"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_State_Counters implements the yang.GoStruct
@@ -950,9 +1411,11 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface) ΛB
 
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Config represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/config YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Config struct {
-	Description *string `path:"description" module:"openconfig-interfaces"`
-	Enabled     *bool   `path:"enabled" module:"openconfig-interfaces"`
-	Index       *uint32 `path:"index" module:"openconfig-interfaces"`
+	Description *string                 `path:"description" module:"openconfig-interfaces"`
+	Enabled     *bool                   `path:"enabled" module:"openconfig-interfaces"`
+	Index       *uint32                 `path:"index" module:"openconfig-interfaces"`
+	Mtu         *uint16                 `path:"mtu" module:"vnf-dataplane"`
+	Urpf        E_VnfDataplane_UrpfMode `path:"urpf" module:"vnf-dataplane"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Config implements the yang.GoStruct
@@ -989,7 +1452,9 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Conf
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4 represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv4 YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4 struct {
 	Addresses *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses `path:"addresses" module:"openconfig-if-ip"`
+	Config    *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config    `path:"config" module:"openconfig-if-ip"`
 	Neighbors *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors `path:"neighbors" module:"openconfig-if-ip"`
+	State     *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State     `path:"state" module:"openconfig-if-ip"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4 implements the yang.GoStruct
@@ -1007,6 +1472,16 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ip
 	return t.Addresses
 }
 
+// GetOrCreateConfig retrieves the value of the Config field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4) GetOrCreateConfig() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config {
+	if t.Config != nil {
+		return t.Config
+	}
+	t.Config = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config{}
+	return t.Config
+}
+
 // GetOrCreateNeighbors retrieves the value of the Neighbors field
 // or returns the existing field if it already exists.
 func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4) GetOrCreateNeighbors() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors {
@@ -1015,6 +1490,16 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ip
 	}
 	t.Neighbors = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors{}
 	return t.Neighbors
+}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4) GetOrCreateState() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State{}
+	return t.State
 }
 
 // GetAddresses returns the value of the Addresses struct pointer
@@ -1027,12 +1512,32 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ip
 	return nil
 }
 
+// GetConfig returns the value of the Config struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4. If the receiver or the field Config is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4) GetConfig() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config {
+	if t != nil && t.Config != nil {
+		return t.Config
+	}
+	return nil
+}
+
 // GetNeighbors returns the value of the Neighbors struct pointer
 // from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4. If the receiver or the field Neighbors is nil, nil
 // is returned such that the Get* methods can be safely chained.
 func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4) GetNeighbors() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors {
 	if t != nil && t.Neighbors != nil {
 		return t.Neighbors
+	}
+	return nil
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4) GetState() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State {
+	if t != nil && t.State != nil {
+		return t.State
 	}
 	return nil
 }
@@ -1300,9 +1805,12 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4
 
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses_Address_State represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address/state YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses_Address_State struct {
-	Ip           *string                          `path:"ip" module:"openconfig-if-ip"`
-	Origin       E_OpenconfigIfIp_IpAddressOrigin `path:"origin" module:"openconfig-if-ip"`
-	PrefixLength *uint8                           `path:"prefix-length" module:"openconfig-if-ip"`
+	ConflictMac  *string                                                                                                    `path:"conflict-mac" module:"vnf-dataplane"`
+	Ip           *string                                                                                                    `path:"ip" module:"openconfig-if-ip"`
+	Origin       E_OpenconfigIfIp_IpAddressOrigin                                                                           `path:"origin" module:"openconfig-if-ip"`
+	PrefixLength *uint8                                                                                                     `path:"prefix-length" module:"openconfig-if-ip"`
+	Status       E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses_Address_State_Status `path:"status" module:"vnf-dataplane"`
+	Virtual      *bool                                                                                                      `path:"virtual" module:"vnf-dataplane"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses_Address_State implements the yang.GoStruct
@@ -1333,6 +1841,42 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ip
 // ΛBelongingModule returns the name of the module that defines the namespace
 // of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses_Address_State.
 func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Addresses_Address_State) ΛBelongingModule() string {
+	return "openconfig-if-ip"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv4/config YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config struct {
+	Enabled *bool `path:"enabled" module:"openconfig-if-ip"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Config) ΛBelongingModule() string {
 	return "openconfig-if-ip"
 }
 
@@ -1574,9 +2118,14 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4
 
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors_Neighbor_State represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv4/neighbors/neighbor/state YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors_Neighbor_State struct {
-	Ip               *string                         `path:"ip" module:"openconfig-if-ip"`
-	LinkLayerAddress *string                         `path:"link-layer-address" module:"openconfig-if-ip"`
-	Origin           E_OpenconfigIfIp_NeighborOrigin `path:"origin" module:"openconfig-if-ip"`
+	Age              *uint32                                                                                                       `path:"age" module:"vnf-dataplane"`
+	Ip               *string                                                                                                       `path:"ip" module:"openconfig-if-ip"`
+	LinkLayerAddress *string                                                                                                       `path:"link-layer-address" module:"openconfig-if-ip"`
+	NudState         E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors_Neighbor_State_NudState `path:"nud-state" module:"vnf-dataplane"`
+	Origin           E_OpenconfigIfIp_NeighborOrigin                                                                               `path:"origin" module:"openconfig-if-ip"`
+	OutOctets        *uint64                                                                                                       `path:"out-octets" module:"vnf-dataplane"`
+	OutPkts          *uint64                                                                                                       `path:"out-pkts" module:"vnf-dataplane"`
+	QueuedPkts       *uint32                                                                                                       `path:"queued-pkts" module:"vnf-dataplane"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors_Neighbor_State implements the yang.GoStruct
@@ -1610,10 +2159,49 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4
 	return "openconfig-if-ip"
 }
 
+// OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv4/state YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State struct {
+	Enabled *bool `path:"enabled" module:"openconfig-if-ip"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_State) ΛBelongingModule() string {
+	return "openconfig-if-ip"
+}
+
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6 represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv6 YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6 struct {
-	Addresses *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses `path:"addresses" module:"openconfig-if-ip"`
-	Neighbors *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors `path:"neighbors" module:"openconfig-if-ip"`
+	Addresses           *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses           `path:"addresses" module:"openconfig-if-ip"`
+	Config              *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config              `path:"config" module:"openconfig-if-ip"`
+	Neighbors           *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors           `path:"neighbors" module:"openconfig-if-ip"`
+	RouterAdvertisement *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement `path:"router-advertisement" module:"openconfig-if-ip"`
+	State               *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State               `path:"state" module:"openconfig-if-ip"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6 implements the yang.GoStruct
@@ -1631,6 +2219,16 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ip
 	return t.Addresses
 }
 
+// GetOrCreateConfig retrieves the value of the Config field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6) GetOrCreateConfig() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config {
+	if t.Config != nil {
+		return t.Config
+	}
+	t.Config = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config{}
+	return t.Config
+}
+
 // GetOrCreateNeighbors retrieves the value of the Neighbors field
 // or returns the existing field if it already exists.
 func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6) GetOrCreateNeighbors() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors {
@@ -1639,6 +2237,26 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ip
 	}
 	t.Neighbors = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors{}
 	return t.Neighbors
+}
+
+// GetOrCreateRouterAdvertisement retrieves the value of the RouterAdvertisement field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6) GetOrCreateRouterAdvertisement() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement {
+	if t.RouterAdvertisement != nil {
+		return t.RouterAdvertisement
+	}
+	t.RouterAdvertisement = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement{}
+	return t.RouterAdvertisement
+}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6) GetOrCreateState() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State{}
+	return t.State
 }
 
 // GetAddresses returns the value of the Addresses struct pointer
@@ -1651,12 +2269,42 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ip
 	return nil
 }
 
+// GetConfig returns the value of the Config struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6. If the receiver or the field Config is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6) GetConfig() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config {
+	if t != nil && t.Config != nil {
+		return t.Config
+	}
+	return nil
+}
+
 // GetNeighbors returns the value of the Neighbors struct pointer
 // from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6. If the receiver or the field Neighbors is nil, nil
 // is returned such that the Get* methods can be safely chained.
 func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6) GetNeighbors() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors {
 	if t != nil && t.Neighbors != nil {
 		return t.Neighbors
+	}
+	return nil
+}
+
+// GetRouterAdvertisement returns the value of the RouterAdvertisement struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6. If the receiver or the field RouterAdvertisement is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6) GetRouterAdvertisement() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement {
+	if t != nil && t.RouterAdvertisement != nil {
+		return t.RouterAdvertisement
+	}
+	return nil
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6) GetState() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State {
+	if t != nil && t.State != nil {
+		return t.State
 	}
 	return nil
 }
@@ -1924,10 +2572,13 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6
 
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses_Address_State represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv6/addresses/address/state YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses_Address_State struct {
+	ConflictMac  *string                                                                                                    `path:"conflict-mac" module:"vnf-dataplane"`
 	Ip           *string                                                                                                    `path:"ip" module:"openconfig-if-ip"`
 	Origin       E_OpenconfigIfIp_IpAddressOrigin                                                                           `path:"origin" module:"openconfig-if-ip"`
 	PrefixLength *uint8                                                                                                     `path:"prefix-length" module:"openconfig-if-ip"`
 	Status       E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses_Address_State_Status `path:"status" module:"openconfig-if-ip"`
+	Type         E_OpenconfigInetTypes_Ipv6AddressType                                                                      `path:"type" module:"openconfig-if-ip"`
+	Virtual      *bool                                                                                                      `path:"virtual" module:"vnf-dataplane"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses_Address_State implements the yang.GoStruct
@@ -1958,6 +2609,42 @@ func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ip
 // ΛBelongingModule returns the name of the module that defines the namespace
 // of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses_Address_State.
 func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Addresses_Address_State) ΛBelongingModule() string {
+	return "openconfig-if-ip"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv6/config YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config struct {
+	Enabled *bool `path:"enabled" module:"openconfig-if-ip"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Config) ΛBelongingModule() string {
 	return "openconfig-if-ip"
 }
 
@@ -2199,11 +2886,16 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6
 
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors_Neighbor_State represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv6/neighbors/neighbor/state YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors_Neighbor_State struct {
+	Age              *uint32                                                                                                            `path:"age" module:"vnf-dataplane"`
 	Ip               *string                                                                                                            `path:"ip" module:"openconfig-if-ip"`
 	IsRouter         *bool                                                                                                              `path:"is-router" module:"openconfig-if-ip"`
 	LinkLayerAddress *string                                                                                                            `path:"link-layer-address" module:"openconfig-if-ip"`
 	NeighborState    E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors_Neighbor_State_NeighborState `path:"neighbor-state" module:"openconfig-if-ip"`
+	NudState         E_OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv4_Neighbors_Neighbor_State_NudState      `path:"nud-state" module:"vnf-dataplane"`
 	Origin           E_OpenconfigIfIp_NeighborOrigin                                                                                    `path:"origin" module:"openconfig-if-ip"`
+	OutOctets        *uint64                                                                                                            `path:"out-octets" module:"vnf-dataplane"`
+	OutPkts          *uint64                                                                                                            `path:"out-pkts" module:"vnf-dataplane"`
+	QueuedPkts       *uint32                                                                                                            `path:"queued-pkts" module:"vnf-dataplane"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_Neighbors_Neighbor_State implements the yang.GoStruct
@@ -2237,6 +2929,209 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6
 	return "openconfig-if-ip"
 }
 
+// OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv6/router-advertisement YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement struct {
+	Config *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config `path:"config" module:"openconfig-if-ip"`
+	State  *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State  `path:"state" module:"openconfig-if-ip"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) IsYANGGoStruct() {
+}
+
+// GetOrCreateConfig retrieves the value of the Config field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) GetOrCreateConfig() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config {
+	if t.Config != nil {
+		return t.Config
+	}
+	t.Config = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config{}
+	return t.Config
+}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) GetOrCreateState() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State{}
+	return t.State
+}
+
+// GetConfig returns the value of the Config struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement. If the receiver or the field Config is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) GetConfig() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config {
+	if t != nil && t.Config != nil {
+		return t.Config
+	}
+	return nil
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) GetState() *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State {
+	if t != nil && t.State != nil {
+		return t.State
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement) ΛBelongingModule() string {
+	return "openconfig-if-ip"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv6/router-advertisement/config YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config struct {
+	Enable            *bool   `path:"enable" module:"openconfig-if-ip"`
+	Interval          *uint32 `path:"interval" module:"openconfig-if-ip"`
+	Lifetime          *uint32 `path:"lifetime" module:"openconfig-if-ip"`
+	Managed           *bool   `path:"managed" module:"openconfig-if-ip"`
+	MinInterval       *uint32 `path:"min-interval" module:"vnf-dataplane"`
+	OtherConfig       *bool   `path:"other-config" module:"openconfig-if-ip"`
+	PreferredLifetime *uint32 `path:"preferred-lifetime" module:"vnf-dataplane"`
+	SendMtu           *bool   `path:"send-mtu" module:"vnf-dataplane"`
+	SuppressPrefixes  *bool   `path:"suppress-prefixes" module:"vnf-dataplane"`
+	ValidLifetime     *uint32 `path:"valid-lifetime" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_Config) ΛBelongingModule() string {
+	return "openconfig-if-ip"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv6/router-advertisement/state YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State struct {
+	Enable            *bool   `path:"enable" module:"openconfig-if-ip"`
+	Interval          *uint32 `path:"interval" module:"openconfig-if-ip"`
+	Lifetime          *uint32 `path:"lifetime" module:"openconfig-if-ip"`
+	Managed           *bool   `path:"managed" module:"openconfig-if-ip"`
+	MinInterval       *uint32 `path:"min-interval" module:"vnf-dataplane"`
+	OtherConfig       *bool   `path:"other-config" module:"openconfig-if-ip"`
+	PreferredLifetime *uint32 `path:"preferred-lifetime" module:"vnf-dataplane"`
+	SendMtu           *bool   `path:"send-mtu" module:"vnf-dataplane"`
+	SuppressPrefixes  *bool   `path:"suppress-prefixes" module:"vnf-dataplane"`
+	ValidLifetime     *uint32 `path:"valid-lifetime" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_RouterAdvertisement_State) ΛBelongingModule() string {
+	return "openconfig-if-ip"
+}
+
+// OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/ipv6/state YANG schema element.
+type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State struct {
+	Enabled *bool `path:"enabled" module:"openconfig-if-ip"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State.
+func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Ipv6_State) ΛBelongingModule() string {
+	return "openconfig-if-ip"
+}
+
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_State represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/state YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_State struct {
 	AdminStatus E_OpenconfigInterfaces_Interfaces_Interface_State_AdminStatus                        `path:"admin-status" module:"openconfig-interfaces"`
@@ -2249,8 +3144,10 @@ type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_State 
 	LastChange  *uint64                                                                              `path:"last-change" module:"openconfig-interfaces"`
 	Logical     *bool                                                                                `path:"logical" module:"openconfig-interfaces"`
 	Management  *bool                                                                                `path:"management" module:"openconfig-interfaces"`
+	Mtu         *uint16                                                                              `path:"mtu" module:"vnf-dataplane"`
 	Name        *string                                                                              `path:"name" module:"openconfig-interfaces"`
 	OperStatus  E_OpenconfigInterfaces_Interfaces_Interface_State_OperStatus                         `path:"oper-status" module:"openconfig-interfaces"`
+	Urpf        E_VnfDataplane_UrpfMode                                                              `path:"urpf" module:"vnf-dataplane"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_State implements the yang.GoStruct
@@ -2305,10 +3202,19 @@ func (*OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_Stat
 
 // OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_State_Counters represents the /openconfig-interfaces/interfaces/interface/subinterfaces/subinterface/state/counters YANG schema element.
 type OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_State_Counters struct {
-	InOctets  *uint64 `path:"in-octets" module:"openconfig-interfaces"`
-	InPkts    *uint64 `path:"in-pkts" module:"openconfig-interfaces"`
-	OutOctets *uint64 `path:"out-octets" module:"openconfig-interfaces"`
-	OutPkts   *uint64 `path:"out-pkts" module:"openconfig-interfaces"`
+	InBroadcastPkts *uint64 `path:"in-broadcast-pkts" module:"openconfig-interfaces"`
+	InDiscards      *uint64 `path:"in-discards" module:"openconfig-interfaces"`
+	InErrors        *uint64 `path:"in-errors" module:"openconfig-interfaces"`
+	InMissedPkts    *uint64 `path:"in-missed-pkts" module:"vnf-dataplane"`
+	InMulticastPkts *uint64 `path:"in-multicast-pkts" module:"openconfig-interfaces"`
+	InOctets        *uint64 `path:"in-octets" module:"openconfig-interfaces"`
+	InPkts          *uint64 `path:"in-pkts" module:"openconfig-interfaces"`
+	InUnicastPkts   *uint64 `path:"in-unicast-pkts" module:"openconfig-interfaces"`
+	OutDiscards     *uint64 `path:"out-discards" module:"openconfig-interfaces"`
+	OutErrors       *uint64 `path:"out-errors" module:"openconfig-interfaces"`
+	OutOctets       *uint64 `path:"out-octets" module:"openconfig-interfaces"`
+	OutPkts         *uint64 `path:"out-pkts" module:"openconfig-interfaces"`
+	PuntedPkts      *uint64 `path:"punted-pkts" module:"vnf-dataplane"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigInterfaces_Interfaces_Interface_Subinterfaces_Subinterface_State_Counters implements the yang.GoStruct
@@ -2715,6 +3621,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances) ΛBelongingModule() string {
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance struct {
 	Afts             *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts             `path:"afts" module:"openconfig-network-instance"`
 	Config           *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Config           `path:"config" module:"openconfig-network-instance"`
+	ForwardingTables *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables `path:"forwarding-tables" module:"vnf-dataplane"`
 	Interfaces       *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Interfaces       `path:"interfaces" module:"openconfig-network-instance"`
 	Name             *string                                                                      `path:"name" module:"openconfig-network-instance"`
 	Protocols        *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols        `path:"protocols" module:"openconfig-network-instance"`
@@ -2747,6 +3654,16 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance) GetOrCreate
 	}
 	t.Config = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Config{}
 	return t.Config
+}
+
+// GetOrCreateForwardingTables retrieves the value of the ForwardingTables field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance) GetOrCreateForwardingTables() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables {
+	if t.ForwardingTables != nil {
+		return t.ForwardingTables
+	}
+	t.ForwardingTables = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables{}
+	return t.ForwardingTables
 }
 
 // GetOrCreateInterfaces retrieves the value of the Interfaces field
@@ -2825,6 +3742,16 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance) GetAfts() *
 func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance) GetConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Config {
 	if t != nil && t.Config != nil {
 		return t.Config
+	}
+	return nil
+}
+
+// GetForwardingTables returns the value of the ForwardingTables struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance. If the receiver or the field ForwardingTables is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance) GetForwardingTables() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables {
+	if t != nil && t.ForwardingTables != nil {
+		return t.ForwardingTables
 	}
 	return nil
 }
@@ -3990,11 +4917,9 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv4Unica
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv4Unicast_Ipv4Entry_State represents the /openconfig-network-instance/network-instances/network-instance/afts/ipv4-unicast/ipv4-entry/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv4Unicast_Ipv4Entry_State struct {
-	NextHopGroup                *uint64                                       `path:"next-hop-group" module:"openconfig-aft-network-instance"`
-	NextHopGroupNetworkInstance *string                                       `path:"next-hop-group-network-instance" module:"openconfig-aft-network-instance"`
-	OriginNetworkInstance       *string                                       `path:"origin-network-instance" module:"openconfig-aft-network-instance"`
-	OriginProtocol              E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"origin-protocol" module:"openconfig-network-instance"`
-	Prefix                      *string                                       `path:"prefix" module:"openconfig-network-instance"`
+	NextHopGroup   *uint64                                       `path:"next-hop-group" module:"openconfig-aft-network-instance"`
+	OriginProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"origin-protocol" module:"openconfig-network-instance"`
+	Prefix         *string                                       `path:"prefix" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv4Unicast_Ipv4Entry_State implements the yang.GoStruct
@@ -4208,11 +5133,9 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv6Unica
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv6Unicast_Ipv6Entry_State represents the /openconfig-network-instance/network-instances/network-instance/afts/ipv6-unicast/ipv6-entry/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv6Unicast_Ipv6Entry_State struct {
-	NextHopGroup                *uint64                                       `path:"next-hop-group" module:"openconfig-aft-network-instance"`
-	NextHopGroupNetworkInstance *string                                       `path:"next-hop-group-network-instance" module:"openconfig-aft-network-instance"`
-	OriginNetworkInstance       *string                                       `path:"origin-network-instance" module:"openconfig-aft-network-instance"`
-	OriginProtocol              E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"origin-protocol" module:"openconfig-network-instance"`
-	Prefix                      *string                                       `path:"prefix" module:"openconfig-network-instance"`
+	NextHopGroup   *uint64                                       `path:"next-hop-group" module:"openconfig-aft-network-instance"`
+	OriginProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"origin-protocol" module:"openconfig-network-instance"`
+	Prefix         *string                                       `path:"prefix" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv6Unicast_Ipv6Entry_State implements the yang.GoStruct
@@ -4662,9 +5585,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHopGr
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHopGroups_NextHopGroup_State represents the /openconfig-network-instance/network-instances/network-instance/afts/next-hop-groups/next-hop-group/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHopGroups_NextHopGroup_State struct {
-	BackupNextHopGroup *uint64 `path:"backup-next-hop-group" module:"openconfig-network-instance"`
-	Id                 *uint64 `path:"id" module:"openconfig-network-instance"`
-	ProgrammedId       *uint64 `path:"programmed-id" module:"openconfig-network-instance"`
+	Id *uint64 `path:"id" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHopGroups_NextHopGroup_State implements the yang.GoStruct
@@ -4991,11 +5912,8 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State represents the /openconfig-network-instance/network-instances/network-instance/afts/next-hops/next-hop/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State struct {
-	Index           *uint64 `path:"index" module:"openconfig-network-instance"`
-	IpAddress       *string `path:"ip-address" module:"openconfig-network-instance"`
-	MacAddress      *string `path:"mac-address" module:"openconfig-network-instance"`
-	NetworkInstance *string `path:"network-instance" module:"openconfig-aft-network-instance"`
-	ProgrammedIndex *uint64 `path:"programmed-index" module:"openconfig-network-instance"`
+	Index     *uint64 `path:"index" module:"openconfig-network-instance"`
+	IpAddress *string `path:"ip-address" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State implements the yang.GoStruct
@@ -5126,7 +6044,6 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_StateSync
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Config struct {
 	Description *string                                                `path:"description" module:"openconfig-network-instance"`
 	Name        *string                                                `path:"name" module:"openconfig-network-instance"`
-	RouterId    *string                                                `path:"router-id" module:"openconfig-network-instance"`
 	Type        E_OpenconfigNetworkInstanceTypes_NETWORK_INSTANCE_TYPE `path:"type" module:"openconfig-network-instance"`
 }
 
@@ -5158,6 +6075,163 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Config) ΛEn
 // of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Config.
 func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Config) ΛBelongingModule() string {
 	return "openconfig-network-instance"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables represents the /openconfig-network-instance/network-instances/network-instance/forwarding-tables YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables struct {
+	Config *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config `path:"config" module:"vnf-dataplane"`
+	State  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State  `path:"state" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) IsYANGGoStruct() {
+}
+
+// GetOrCreateConfig retrieves the value of the Config field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) GetOrCreateConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config {
+	if t.Config != nil {
+		return t.Config
+	}
+	t.Config = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config{}
+	return t.Config
+}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) GetOrCreateState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State{}
+	return t.State
+}
+
+// GetConfig returns the value of the Config struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables. If the receiver or the field Config is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) GetConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config {
+	if t != nil && t.Config != nil {
+		return t.Config
+	}
+	return nil
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) GetState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State {
+	if t != nil && t.State != nil {
+		return t.State
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables) ΛBelongingModule() string {
+	return "vnf-dataplane"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config represents the /openconfig-network-instance/network-instances/network-instance/forwarding-tables/config YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config struct {
+	Ipv4Routes *uint32 `path:"ipv4-routes" module:"vnf-dataplane"`
+	Ipv6Routes *uint32 `path:"ipv6-routes" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_Config) ΛBelongingModule() string {
+	return "vnf-dataplane"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State represents the /openconfig-network-instance/network-instances/network-instance/forwarding-tables/state YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State struct {
+	Ipv4Routes     *uint32 `path:"ipv4-routes" module:"vnf-dataplane"`
+	Ipv4RoutesUsed *uint32 `path:"ipv4-routes-used" module:"vnf-dataplane"`
+	Ipv4Tbl8       *uint32 `path:"ipv4-tbl8" module:"vnf-dataplane"`
+	Ipv4Tbl8Used   *uint32 `path:"ipv4-tbl8-used" module:"vnf-dataplane"`
+	Ipv6Routes     *uint32 `path:"ipv6-routes" module:"vnf-dataplane"`
+	Ipv6RoutesUsed *uint32 `path:"ipv6-routes-used" module:"vnf-dataplane"`
+	Ipv6Tbl8       *uint32 `path:"ipv6-tbl8" module:"vnf-dataplane"`
+	Ipv6Tbl8Used   *uint32 `path:"ipv6-tbl8-used" module:"vnf-dataplane"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_ForwardingTables_State) ΛBelongingModule() string {
+	return "vnf-dataplane"
 }
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Interfaces represents the /openconfig-network-instance/network-instances/network-instance/interfaces YANG schema element.
@@ -5812,6 +6886,7 @@ type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protoc
 	DefaultRouteDistance    *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_DefaultRouteDistance    `path:"default-route-distance" module:"openconfig-network-instance"`
 	DynamicNeighborPrefixes *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_DynamicNeighborPrefixes `path:"dynamic-neighbor-prefixes" module:"openconfig-network-instance"`
 	GracefulRestart         *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_GracefulRestart         `path:"graceful-restart" module:"openconfig-network-instance"`
+	Speaker                 *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker                 `path:"speaker" module:"vnf-routing"`
 	State                   *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_State                   `path:"state" module:"openconfig-network-instance"`
 	UseMultiplePaths        *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_UseMultiplePaths        `path:"use-multiple-paths" module:"openconfig-network-instance"`
 }
@@ -5870,6 +6945,16 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 	}
 	t.GracefulRestart = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_GracefulRestart{}
 	return t.GracefulRestart
+}
+
+// GetOrCreateSpeaker retrieves the value of the Speaker field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global) GetOrCreateSpeaker() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker {
+	if t.Speaker != nil {
+		return t.Speaker
+	}
+	t.Speaker = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker{}
+	return t.Speaker
 }
 
 // GetOrCreateState retrieves the value of the State field
@@ -5938,6 +7023,16 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global) GetGracefulRestart() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_GracefulRestart {
 	if t != nil && t.GracefulRestart != nil {
 		return t.GracefulRestart
+	}
+	return nil
+}
+
+// GetSpeaker returns the value of the Speaker struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global. If the receiver or the field Speaker is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global) GetSpeaker() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker {
+	if t != nil && t.Speaker != nil {
+		return t.Speaker
 	}
 	return nil
 }
@@ -6873,12 +7968,167 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 	return "openconfig-network-instance"
 }
 
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/global/speaker YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker struct {
+	Config *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config `path:"config" module:"vnf-routing"`
+	State  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State  `path:"state" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) IsYANGGoStruct() {
+}
+
+// GetOrCreateConfig retrieves the value of the Config field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) GetOrCreateConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config {
+	if t.Config != nil {
+		return t.Config
+	}
+	t.Config = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config{}
+	return t.Config
+}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) GetOrCreateState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State{}
+	return t.State
+}
+
+// GetConfig returns the value of the Config struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker. If the receiver or the field Config is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) GetConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config {
+	if t != nil && t.Config != nil {
+		return t.Config
+	}
+	return nil
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) GetState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State {
+	if t != nil && t.State != nil {
+		return t.State
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/global/speaker/config YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config struct {
+	ClusterId     *string  `path:"cluster-id" module:"vnf-routing"`
+	DeferralTime  *uint16  `path:"deferral-time" module:"vnf-routing"`
+	ListenAddress []string `path:"listen-address" module:"vnf-routing"`
+	ListenPort    *uint16  `path:"listen-port" module:"vnf-routing"`
+	Network       []string `path:"network" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_Config) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/global/speaker/state YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State struct {
+	ClusterId     *string  `path:"cluster-id" module:"vnf-routing"`
+	DeferralTime  *uint16  `path:"deferral-time" module:"vnf-routing"`
+	ListenAddress []string `path:"listen-address" module:"vnf-routing"`
+	ListenPort    *uint16  `path:"listen-port" module:"vnf-routing"`
+	Network       []string `path:"network" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_Speaker_State) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/global/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_State struct {
-	As            *uint32 `path:"as" module:"openconfig-network-instance"`
-	RouterId      *string `path:"router-id" module:"openconfig-network-instance"`
-	TotalPaths    *uint32 `path:"total-paths" module:"openconfig-network-instance"`
-	TotalPrefixes *uint32 `path:"total-prefixes" module:"openconfig-network-instance"`
+	As       *uint32 `path:"as" module:"openconfig-network-instance"`
+	RouterId *string `path:"router-id" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Global_State implements the yang.GoStruct
@@ -7521,6 +8771,7 @@ type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protoc
 	GracefulRestart *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_GracefulRestart `path:"graceful-restart" module:"openconfig-network-instance"`
 	NeighborAddress *string                                                                                                               `path:"neighbor-address" module:"openconfig-network-instance"`
 	RouteReflector  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_RouteReflector  `path:"route-reflector" module:"openconfig-network-instance"`
+	SessionOptions  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions  `path:"session-options" module:"vnf-routing"`
 	State           *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State           `path:"state" module:"openconfig-network-instance"`
 	Timers          *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_Timers          `path:"timers" module:"openconfig-network-instance"`
 	Transport       *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_Transport       `path:"transport" module:"openconfig-network-instance"`
@@ -7600,6 +8851,16 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 	}
 	t.RouteReflector = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_RouteReflector{}
 	return t.RouteReflector
+}
+
+// GetOrCreateSessionOptions retrieves the value of the SessionOptions field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor) GetOrCreateSessionOptions() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions {
+	if t.SessionOptions != nil {
+		return t.SessionOptions
+	}
+	t.SessionOptions = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions{}
+	return t.SessionOptions
 }
 
 // GetOrCreateState retrieves the value of the State field
@@ -7698,6 +8959,16 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor) GetRouteReflector() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_RouteReflector {
 	if t != nil && t.RouteReflector != nil {
 		return t.RouteReflector
+	}
+	return nil
+}
+
+// GetSessionOptions returns the value of the SessionOptions struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor. If the receiver or the field SessionOptions is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor) GetSessionOptions() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions {
+	if t != nil && t.SessionOptions != nil {
+		return t.SessionOptions
 	}
 	return nil
 }
@@ -8294,6 +9565,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_AfiSafis_AfiSafi_Ipv4Unicast_PrefixLimitReceived_Config struct {
 	MaxPrefixes         *uint32 `path:"max-prefixes" module:"openconfig-network-instance"`
 	PreventTeardown     *bool   `path:"prevent-teardown" module:"openconfig-network-instance"`
+	RestartTime         *uint32 `path:"restart-time" module:"vnf-routing"`
 	WarningThresholdPct *uint8  `path:"warning-threshold-pct" module:"openconfig-network-instance"`
 }
 
@@ -8333,6 +9605,7 @@ type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protoc
 	MaxPrefixes         *uint32 `path:"max-prefixes" module:"openconfig-network-instance"`
 	PrefixLimitExceeded *bool   `path:"prefix-limit-exceeded" module:"openconfig-network-instance"`
 	PreventTeardown     *bool   `path:"prevent-teardown" module:"openconfig-network-instance"`
+	RestartTime         *uint32 `path:"restart-time" module:"vnf-routing"`
 	WarningThresholdPct *uint8  `path:"warning-threshold-pct" module:"openconfig-network-instance"`
 }
 
@@ -8504,6 +9777,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_AfiSafis_AfiSafi_Ipv6Unicast_PrefixLimitReceived_Config struct {
 	MaxPrefixes         *uint32 `path:"max-prefixes" module:"openconfig-network-instance"`
 	PreventTeardown     *bool   `path:"prevent-teardown" module:"openconfig-network-instance"`
+	RestartTime         *uint32 `path:"restart-time" module:"vnf-routing"`
 	WarningThresholdPct *uint8  `path:"warning-threshold-pct" module:"openconfig-network-instance"`
 }
 
@@ -8543,6 +9817,7 @@ type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protoc
 	MaxPrefixes         *uint32 `path:"max-prefixes" module:"openconfig-network-instance"`
 	PrefixLimitExceeded *bool   `path:"prefix-limit-exceeded" module:"openconfig-network-instance"`
 	PreventTeardown     *bool   `path:"prevent-teardown" module:"openconfig-network-instance"`
+	RestartTime         *uint32 `path:"restart-time" module:"vnf-routing"`
 	WarningThresholdPct *uint8  `path:"warning-threshold-pct" module:"openconfig-network-instance"`
 }
 
@@ -8983,16 +10258,15 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_Config represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/config YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_Config struct {
-	AuthPassword      *string                                    `path:"auth-password" module:"openconfig-network-instance"`
-	Description       *string                                    `path:"description" module:"openconfig-network-instance"`
-	Enabled           *bool                                      `path:"enabled" module:"openconfig-network-instance"`
-	LocalAs           *uint32                                    `path:"local-as" module:"openconfig-network-instance"`
-	NeighborAddress   *string                                    `path:"neighbor-address" module:"openconfig-network-instance"`
-	NeighborPort      *uint16                                    `path:"neighbor-port" module:"openconfig-network-instance"`
-	PeerAs            *uint32                                    `path:"peer-as" module:"openconfig-network-instance"`
-	PeerGroup         *string                                    `path:"peer-group" module:"openconfig-network-instance"`
-	RemovePrivateAs   E_OpenconfigBgpTypes_RemovePrivateAsOption `path:"remove-private-as" module:"openconfig-network-instance"`
-	SendCommunityType []E_OpenconfigBgpTypes_CommunityType       `path:"send-community-type" module:"openconfig-network-instance"`
+	AuthPassword    *string                                    `path:"auth-password" module:"openconfig-network-instance"`
+	Description     *string                                    `path:"description" module:"openconfig-network-instance"`
+	Enabled         *bool                                      `path:"enabled" module:"openconfig-network-instance"`
+	LocalAs         *uint32                                    `path:"local-as" module:"openconfig-network-instance"`
+	NeighborAddress *string                                    `path:"neighbor-address" module:"openconfig-network-instance"`
+	NeighborPort    *uint16                                    `path:"neighbor-port" module:"openconfig-network-instance"`
+	PeerAs          *uint32                                    `path:"peer-as" module:"openconfig-network-instance"`
+	PeerGroup       *string                                    `path:"peer-group" module:"openconfig-network-instance"`
+	RemovePrivateAs E_OpenconfigBgpTypes_RemovePrivateAsOption `path:"remove-private-as" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_Config implements the yang.GoStruct
@@ -9549,6 +10823,163 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 	return nil, fmt.Errorf("cannot convert %v to OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_RouteReflector_State_RouteReflectorClusterId_Union, unknown union type, got: %T, want any of [string, uint32]", i, i)
 }
 
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/session-options YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions struct {
+	Config *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config `path:"config" module:"vnf-routing"`
+	State  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State  `path:"state" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) IsYANGGoStruct() {
+}
+
+// GetOrCreateConfig retrieves the value of the Config field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) GetOrCreateConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config {
+	if t.Config != nil {
+		return t.Config
+	}
+	t.Config = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config{}
+	return t.Config
+}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) GetOrCreateState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State{}
+	return t.State
+}
+
+// GetConfig returns the value of the Config struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions. If the receiver or the field Config is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) GetConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config {
+	if t != nil && t.Config != nil {
+		return t.Config
+	}
+	return nil
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) GetState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State {
+	if t != nil && t.State != nil {
+		return t.State
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/session-options/config YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config struct {
+	Interface       *string `path:"interface" module:"vnf-routing"`
+	NextHopSelf     *bool   `path:"next-hop-self" module:"vnf-routing"`
+	TtlSecurityHops *uint8  `path:"ttl-security-hops" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_Config) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/session-options/state YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State struct {
+	AdminState      E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State_AdminState `path:"admin-state" module:"vnf-routing"`
+	Interface       *string                                                                                                                                `path:"interface" module:"vnf-routing"`
+	LastError       *string                                                                                                                                `path:"last-error" module:"vnf-routing"`
+	LastErrorTime   *uint64                                                                                                                                `path:"last-error-time" module:"vnf-routing"`
+	NextHopSelf     *bool                                                                                                                                  `path:"next-hop-self" module:"vnf-routing"`
+	RouterId        *string                                                                                                                                `path:"router-id" module:"vnf-routing"`
+	TtlSecurityHops *uint8                                                                                                                                 `path:"ttl-security-hops" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_SessionOptions_State) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State struct {
 	AuthPassword           *string                                                                                                                   `path:"auth-password" module:"openconfig-network-instance"`
@@ -9566,7 +10997,6 @@ type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protoc
 	PeerType               E_OpenconfigBgpTypes_PeerType                                                                                             `path:"peer-type" module:"openconfig-network-instance"`
 	Queues                 *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State_Queues        `path:"queues" module:"openconfig-network-instance"`
 	RemovePrivateAs        E_OpenconfigBgpTypes_RemovePrivateAsOption                                                                                `path:"remove-private-as" module:"openconfig-network-instance"`
-	SendCommunityType      []E_OpenconfigBgpTypes_CommunityType                                                                                      `path:"send-community-type" module:"openconfig-network-instance"`
 	SessionState           E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State_SessionState `path:"session-state" module:"openconfig-network-instance"`
 	SupportedCapabilities  []E_OpenconfigBgpTypes_BGP_CAPABILITY                                                                                     `path:"supported-capabilities" module:"openconfig-network-instance"`
 }
@@ -9801,7 +11231,6 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State_Queues represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/state/queues YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_State_Queues struct {
-	Input  *uint32 `path:"input" module:"openconfig-network-instance"`
 	Output *uint32 `path:"output" module:"openconfig-network-instance"`
 }
 
@@ -10266,6 +11695,7 @@ type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protoc
 	GracefulRestart *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_GracefulRestart `path:"graceful-restart" module:"openconfig-network-instance"`
 	PeerGroupName   *string                                                                                                                 `path:"peer-group-name" module:"openconfig-network-instance"`
 	RouteReflector  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_RouteReflector  `path:"route-reflector" module:"openconfig-network-instance"`
+	SessionOptions  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions  `path:"session-options" module:"vnf-routing"`
 	State           *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_State           `path:"state" module:"openconfig-network-instance"`
 	Timers          *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_Timers          `path:"timers" module:"openconfig-network-instance"`
 	Transport       *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_Transport       `path:"transport" module:"openconfig-network-instance"`
@@ -10345,6 +11775,16 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 	}
 	t.RouteReflector = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_RouteReflector{}
 	return t.RouteReflector
+}
+
+// GetOrCreateSessionOptions retrieves the value of the SessionOptions field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup) GetOrCreateSessionOptions() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions {
+	if t.SessionOptions != nil {
+		return t.SessionOptions
+	}
+	t.SessionOptions = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions{}
+	return t.SessionOptions
 }
 
 // GetOrCreateState retrieves the value of the State field
@@ -10443,6 +11883,16 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup) GetRouteReflector() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_RouteReflector {
 	if t != nil && t.RouteReflector != nil {
 		return t.RouteReflector
+	}
+	return nil
+}
+
+// GetSessionOptions returns the value of the SessionOptions struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup. If the receiver or the field SessionOptions is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup) GetSessionOptions() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions {
+	if t != nil && t.SessionOptions != nil {
+		return t.SessionOptions
 	}
 	return nil
 }
@@ -10925,6 +12375,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_AfiSafis_AfiSafi_Ipv4Unicast_PrefixLimitReceived_Config struct {
 	MaxPrefixes         *uint32 `path:"max-prefixes" module:"openconfig-network-instance"`
 	PreventTeardown     *bool   `path:"prevent-teardown" module:"openconfig-network-instance"`
+	RestartTime         *uint32 `path:"restart-time" module:"vnf-routing"`
 	WarningThresholdPct *uint8  `path:"warning-threshold-pct" module:"openconfig-network-instance"`
 }
 
@@ -10963,6 +12414,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_AfiSafis_AfiSafi_Ipv4Unicast_PrefixLimitReceived_State struct {
 	MaxPrefixes         *uint32 `path:"max-prefixes" module:"openconfig-network-instance"`
 	PreventTeardown     *bool   `path:"prevent-teardown" module:"openconfig-network-instance"`
+	RestartTime         *uint32 `path:"restart-time" module:"vnf-routing"`
 	WarningThresholdPct *uint8  `path:"warning-threshold-pct" module:"openconfig-network-instance"`
 }
 
@@ -11134,6 +12586,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_AfiSafis_AfiSafi_Ipv6Unicast_PrefixLimitReceived_Config struct {
 	MaxPrefixes         *uint32 `path:"max-prefixes" module:"openconfig-network-instance"`
 	PreventTeardown     *bool   `path:"prevent-teardown" module:"openconfig-network-instance"`
+	RestartTime         *uint32 `path:"restart-time" module:"vnf-routing"`
 	WarningThresholdPct *uint8  `path:"warning-threshold-pct" module:"openconfig-network-instance"`
 }
 
@@ -11172,6 +12625,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_AfiSafis_AfiSafi_Ipv6Unicast_PrefixLimitReceived_State struct {
 	MaxPrefixes         *uint32 `path:"max-prefixes" module:"openconfig-network-instance"`
 	PreventTeardown     *bool   `path:"prevent-teardown" module:"openconfig-network-instance"`
+	RestartTime         *uint32 `path:"restart-time" module:"vnf-routing"`
 	WarningThresholdPct *uint8  `path:"warning-threshold-pct" module:"openconfig-network-instance"`
 }
 
@@ -11551,13 +13005,12 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_Config represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/config YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_Config struct {
-	AuthPassword      *string                                    `path:"auth-password" module:"openconfig-network-instance"`
-	Description       *string                                    `path:"description" module:"openconfig-network-instance"`
-	LocalAs           *uint32                                    `path:"local-as" module:"openconfig-network-instance"`
-	PeerAs            *uint32                                    `path:"peer-as" module:"openconfig-network-instance"`
-	PeerGroupName     *string                                    `path:"peer-group-name" module:"openconfig-network-instance"`
-	RemovePrivateAs   E_OpenconfigBgpTypes_RemovePrivateAsOption `path:"remove-private-as" module:"openconfig-network-instance"`
-	SendCommunityType []E_OpenconfigBgpTypes_CommunityType       `path:"send-community-type" module:"openconfig-network-instance"`
+	AuthPassword    *string                                    `path:"auth-password" module:"openconfig-network-instance"`
+	Description     *string                                    `path:"description" module:"openconfig-network-instance"`
+	LocalAs         *uint32                                    `path:"local-as" module:"openconfig-network-instance"`
+	PeerAs          *uint32                                    `path:"peer-as" module:"openconfig-network-instance"`
+	PeerGroupName   *string                                    `path:"peer-group-name" module:"openconfig-network-instance"`
+	RemovePrivateAs E_OpenconfigBgpTypes_RemovePrivateAsOption `path:"remove-private-as" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_Config implements the yang.GoStruct
@@ -12110,17 +13563,165 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 	return nil, fmt.Errorf("cannot convert %v to OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_RouteReflector_State_RouteReflectorClusterId_Union, unknown union type, got: %T, want any of [string, uint32]", i, i)
 }
 
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/session-options YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions struct {
+	Config *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config `path:"config" module:"vnf-routing"`
+	State  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State  `path:"state" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) IsYANGGoStruct() {
+}
+
+// GetOrCreateConfig retrieves the value of the Config field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) GetOrCreateConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config {
+	if t.Config != nil {
+		return t.Config
+	}
+	t.Config = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config{}
+	return t.Config
+}
+
+// GetOrCreateState retrieves the value of the State field
+// or returns the existing field if it already exists.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) GetOrCreateState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State {
+	if t.State != nil {
+		return t.State
+	}
+	t.State = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State{}
+	return t.State
+}
+
+// GetConfig returns the value of the Config struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions. If the receiver or the field Config is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) GetConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config {
+	if t != nil && t.Config != nil {
+		return t.Config
+	}
+	return nil
+}
+
+// GetState returns the value of the State struct pointer
+// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions. If the receiver or the field State is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) GetState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State {
+	if t != nil && t.State != nil {
+		return t.State
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/session-options/config YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config struct {
+	NextHopSelf     *bool  `path:"next-hop-self" module:"vnf-routing"`
+	TtlSecurityHops *uint8 `path:"ttl-security-hops" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/session-options/state YANG schema element.
+type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State struct {
+	NextHopSelf     *bool  `path:"next-hop-self" module:"vnf-routing"`
+	TtlSecurityHops *uint8 `path:"ttl-security-hops" module:"vnf-routing"`
+}
+
+// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State) IsYANGGoStruct() {
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State) ΛValidate(opts ...ygot.ValidationOption) error {
+	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State"], t, opts...); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Validate validates s against the YANG schema corresponding to its type.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State) Validate(opts ...ygot.ValidationOption) error {
+	return t.ΛValidate(opts...)
+}
+
+// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
+// that are included in the generated code.
+func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State) ΛEnumTypeMap() map[string][]reflect.Type {
+	return ΛEnumTypes
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State.
+func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State) ΛBelongingModule() string {
+	return "vnf-routing"
+}
+
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_State struct {
-	AuthPassword      *string                                    `path:"auth-password" module:"openconfig-network-instance"`
-	Description       *string                                    `path:"description" module:"openconfig-network-instance"`
-	LocalAs           *uint32                                    `path:"local-as" module:"openconfig-network-instance"`
-	PeerAs            *uint32                                    `path:"peer-as" module:"openconfig-network-instance"`
-	PeerGroupName     *string                                    `path:"peer-group-name" module:"openconfig-network-instance"`
-	RemovePrivateAs   E_OpenconfigBgpTypes_RemovePrivateAsOption `path:"remove-private-as" module:"openconfig-network-instance"`
-	SendCommunityType []E_OpenconfigBgpTypes_CommunityType       `path:"send-community-type" module:"openconfig-network-instance"`
-	TotalPaths        *uint32                                    `path:"total-paths" module:"openconfig-network-instance"`
-	TotalPrefixes     *uint32                                    `path:"total-prefixes" module:"openconfig-network-instance"`
+	AuthPassword    *string                                    `path:"auth-password" module:"openconfig-network-instance"`
+	Description     *string                                    `path:"description" module:"openconfig-network-instance"`
+	LocalAs         *uint32                                    `path:"local-as" module:"openconfig-network-instance"`
+	PeerAs          *uint32                                    `path:"peer-as" module:"openconfig-network-instance"`
+	PeerGroupName   *string                                    `path:"peer-group-name" module:"openconfig-network-instance"`
+	RemovePrivateAs E_OpenconfigBgpTypes_RemovePrivateAsOption `path:"remove-private-as" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_State implements the yang.GoStruct
@@ -12758,9 +14359,8 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/static-routes/static/config YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config struct {
-	Description *string                                                                                                               `path:"description" module:"openconfig-network-instance"`
-	Prefix      *string                                                                                                               `path:"prefix" module:"openconfig-network-instance"`
-	SetTag      OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union `path:"set-tag" module:"openconfig-network-instance"`
+	Description *string `path:"description" module:"openconfig-network-instance"`
+	Prefix      *string `path:"prefix" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config implements the yang.GoStruct
@@ -12792,40 +14392,6 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 // of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config.
 func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config) ΛBelongingModule() string {
 	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union is an interface that is implemented by valid types for the union
-// for the leaf /openconfig-network-instance/network-instances/network-instance/protocols/protocol/static-routes/static/config/set-tag within the YANG schema.
-// Union type can be one of [UnionString, UnionUint32].
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union interface {
-	// Union type can be one of [UnionString, UnionUint32]
-	Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union()
-}
-
-// Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union ensures that UnionString
-// implements the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union interface.
-func (UnionString) Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union() {
-}
-
-// Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union ensures that UnionUint32
-// implements the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union interface.
-func (UnionUint32) Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union() {
-}
-
-// To_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union takes an input interface{} and attempts to convert it to a struct
-// which implements the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union union. It returns an error if the interface{} supplied
-// cannot be converted to a type within the union.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config) To_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union(i interface{}) (OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union, error) {
-	if v, ok := i.(OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union); ok {
-		return v, nil
-	}
-	switch v := i.(type) {
-	case string:
-		return UnionString(v), nil
-	case uint32:
-		return UnionUint32(v), nil
-	}
-	return nil, fmt.Errorf("cannot convert %v to OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_Config_SetTag_Union, unknown union type, got: %T, want any of [string, uint32]", i, i)
 }
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/static-routes/static/next-hops YANG schema element.
@@ -13050,11 +14616,11 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_Config represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/static-routes/static/next-hops/next-hop/config YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_Config struct {
-	Index       *string                                                                                                                                     `path:"index" module:"openconfig-network-instance"`
-	Metric      *uint32                                                                                                                                     `path:"metric" module:"openconfig-network-instance"`
-	NextHop     OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_Config_NextHop_Union     `path:"next-hop" module:"openconfig-network-instance"`
-	Preference  *uint32                                                                                                                                     `path:"preference" module:"openconfig-network-instance"`
-	WecmpWeight OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_Config_WecmpWeight_Union `path:"wecmp-weight" module:"openconfig-network-instance"`
+	Index           *string                                                                                                                                     `path:"index" module:"openconfig-network-instance"`
+	NetworkInstance *string                                                                                                                                     `path:"network-instance" module:"vnf-routing"`
+	NextHop         OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_Config_NextHop_Union     `path:"next-hop" module:"openconfig-network-instance"`
+	Preference      *uint32                                                                                                                                     `path:"preference" module:"openconfig-network-instance"`
+	WecmpWeight     OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_Config_WecmpWeight_Union `path:"wecmp-weight" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_Config implements the yang.GoStruct
@@ -13305,11 +14871,11 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/static-routes/static/next-hops/next-hop/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_State struct {
-	Index       *string                                                                                                                                    `path:"index" module:"openconfig-network-instance"`
-	Metric      *uint32                                                                                                                                    `path:"metric" module:"openconfig-network-instance"`
-	NextHop     OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_State_NextHop_Union     `path:"next-hop" module:"openconfig-network-instance"`
-	Preference  *uint32                                                                                                                                    `path:"preference" module:"openconfig-network-instance"`
-	WecmpWeight OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_State_WecmpWeight_Union `path:"wecmp-weight" module:"openconfig-network-instance"`
+	Index           *string                                                                                                                                    `path:"index" module:"openconfig-network-instance"`
+	NetworkInstance *string                                                                                                                                    `path:"network-instance" module:"vnf-routing"`
+	NextHop         OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_State_NextHop_Union     `path:"next-hop" module:"openconfig-network-instance"`
+	Preference      *uint32                                                                                                                                    `path:"preference" module:"openconfig-network-instance"`
+	WecmpWeight     OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_State_WecmpWeight_Union `path:"wecmp-weight" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_NextHops_NextHop_State implements the yang.GoStruct
@@ -13409,9 +14975,8 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/static-routes/static/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State struct {
-	Description *string                                                                                                              `path:"description" module:"openconfig-network-instance"`
-	Prefix      *string                                                                                                              `path:"prefix" module:"openconfig-network-instance"`
-	SetTag      OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union `path:"set-tag" module:"openconfig-network-instance"`
+	Description *string `path:"description" module:"openconfig-network-instance"`
+	Prefix      *string `path:"prefix" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State implements the yang.GoStruct
@@ -13443,40 +15008,6 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Pr
 // of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State.
 func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State) ΛBelongingModule() string {
 	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union is an interface that is implemented by valid types for the union
-// for the leaf /openconfig-network-instance/network-instances/network-instance/protocols/protocol/static-routes/static/state/set-tag within the YANG schema.
-// Union type can be one of [UnionString, UnionUint32].
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union interface {
-	// Union type can be one of [UnionString, UnionUint32]
-	Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union()
-}
-
-// Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union ensures that UnionString
-// implements the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union interface.
-func (UnionString) Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union() {
-}
-
-// Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union ensures that UnionUint32
-// implements the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union interface.
-func (UnionUint32) Documentation_for_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union() {
-}
-
-// To_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union takes an input interface{} and attempts to convert it to a struct
-// which implements the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union union. It returns an error if the interface{} supplied
-// cannot be converted to a type within the union.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State) To_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union(i interface{}) (OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union, error) {
-	if v, ok := i.(OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union); ok {
-		return v, nil
-	}
-	switch v := i.(type) {
-	case string:
-		return UnionString(v), nil
-	case uint32:
-		return UnionUint32(v), nil
-	}
-	return nil, fmt.Errorf("cannot convert %v to OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_StaticRoutes_Static_State_SetTag_Union, unknown union type, got: %T, want any of [string, uint32]", i, i)
 }
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits represents the /openconfig-network-instance/network-instances/network-instance/route-limits YANG schema element.
@@ -13586,1618 +15117,4 @@ func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits)
 // of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits.
 func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits) ΛBelongingModule() string {
 	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit represents the /openconfig-network-instance/network-instances/network-instance/route-limits/route-limit YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit struct {
-	Afi    E_OpenconfigTypes_ADDRESS_FAMILY                                                          `path:"afi" module:"openconfig-network-instance"`
-	Config *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config `path:"config" module:"openconfig-network-instance"`
-	State  *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State  `path:"state" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) IsYANGGoStruct() {
-}
-
-// GetOrCreateConfig retrieves the value of the Config field
-// or returns the existing field if it already exists.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) GetOrCreateConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config {
-	if t.Config != nil {
-		return t.Config
-	}
-	t.Config = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config{}
-	return t.Config
-}
-
-// GetOrCreateState retrieves the value of the State field
-// or returns the existing field if it already exists.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) GetOrCreateState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State {
-	if t.State != nil {
-		return t.State
-	}
-	t.State = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State{}
-	return t.State
-}
-
-// GetConfig returns the value of the Config struct pointer
-// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit. If the receiver or the field Config is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) GetConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config {
-	if t != nil && t.Config != nil {
-		return t.Config
-	}
-	return nil
-}
-
-// GetState returns the value of the State struct pointer
-// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit. If the receiver or the field State is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) GetState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State {
-	if t != nil && t.State != nil {
-		return t.State
-	}
-	return nil
-}
-
-// ΛListKeyMap returns the keys of the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit struct, which is a YANG list entry.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) ΛListKeyMap() (map[string]interface{}, error) {
-
-	return map[string]interface{}{
-		"afi": t.Afi,
-	}, nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config represents the /openconfig-network-instance/network-instances/network-instance/route-limits/route-limit/config YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config struct {
-	Afi     E_OpenconfigTypes_ADDRESS_FAMILY `path:"afi" module:"openconfig-network-instance"`
-	Maximum *uint32                          `path:"maximum" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config) IsYANGGoStruct() {
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_Config) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State represents the /openconfig-network-instance/network-instances/network-instance/route-limits/route-limit/state YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State struct {
-	Afi             E_OpenconfigTypes_ADDRESS_FAMILY `path:"afi" module:"openconfig-network-instance"`
-	InstalledRoutes *uint32                          `path:"installed-routes" module:"openconfig-network-instance"`
-	Maximum         *uint32                          `path:"maximum" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State) IsYANGGoStruct() {
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_RouteLimits_RouteLimit_State) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State represents the /openconfig-network-instance/network-instances/network-instance/state YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State struct {
-	Description *string                                                `path:"description" module:"openconfig-network-instance"`
-	Name        *string                                                `path:"name" module:"openconfig-network-instance"`
-	RouterId    *string                                                `path:"router-id" module:"openconfig-network-instance"`
-	Type        E_OpenconfigNetworkInstanceTypes_NETWORK_INSTANCE_TYPE `path:"type" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State) IsYANGGoStruct() {}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_State) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections represents the /openconfig-network-instance/network-instances/network-instance/table-connections YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections struct {
-	TableConnection map[OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key]*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection `path:"table-connection" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) IsYANGGoStruct() {
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key represents the key for list TableConnection of element /openconfig-network-instance/network-instances/network-instance/table-connections.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key struct {
-	SrcProtocol   E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"src-protocol"`
-	DstProtocol   E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"dst-protocol"`
-	AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY              `path:"address-family"`
-}
-
-// IsYANGGoKeyStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key partially implements the
-// yang.GoKeyStruct interface. This allows functions that need to
-// handle this key struct to identify it as being generated by gogen.
-func (OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key) IsYANGGoKeyStruct() {
-}
-
-// ΛListKeyMap returns the values of the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key key struct.
-func (t OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key) ΛListKeyMap() (map[string]interface{}, error) {
-	return map[string]interface{}{
-		"src-protocol":   t.SrcProtocol,
-		"dst-protocol":   t.DstProtocol,
-		"address-family": t.AddressFamily,
-	}, nil
-}
-
-// NewTableConnection creates a new entry in the TableConnection list of the
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections struct. The keys of the list are populated from the input
-// arguments.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) NewTableConnection(SrcProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, DstProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY) (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection, error) {
-
-	// Initialise the list within the receiver struct if it has not already been
-	// created.
-	if t.TableConnection == nil {
-		t.TableConnection = make(map[OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key]*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection)
-	}
-
-	key := OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key{
-		SrcProtocol:   SrcProtocol,
-		DstProtocol:   DstProtocol,
-		AddressFamily: AddressFamily,
-	}
-
-	// Ensure that this key has not already been used in the
-	// list. Keyed YANG lists do not allow duplicate keys to
-	// be created.
-	if _, ok := t.TableConnection[key]; ok {
-		return nil, fmt.Errorf("duplicate key %v for list TableConnection", key)
-	}
-
-	t.TableConnection[key] = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection{
-		SrcProtocol:   SrcProtocol,
-		DstProtocol:   DstProtocol,
-		AddressFamily: AddressFamily,
-	}
-
-	return t.TableConnection[key], nil
-}
-
-// GetOrCreateTableConnectionMap returns the list (map) from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections.
-//
-// It initializes the field if not already initialized.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) GetOrCreateTableConnectionMap() map[OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key]*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection {
-	if t.TableConnection == nil {
-		t.TableConnection = make(map[OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key]*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection)
-	}
-	return t.TableConnection
-}
-
-// GetOrCreateTableConnection retrieves the value with the specified keys from
-// the receiver OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections. If the entry does not exist, then it is created.
-// It returns the existing or new list member.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) GetOrCreateTableConnection(SrcProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, DstProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY) *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection {
-
-	key := OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key{
-		SrcProtocol:   SrcProtocol,
-		DstProtocol:   DstProtocol,
-		AddressFamily: AddressFamily,
-	}
-
-	if v, ok := t.TableConnection[key]; ok {
-		return v
-	}
-	// Panic if we receive an error, since we should have retrieved an existing
-	// list member. This allows chaining of GetOrCreate methods.
-	v, err := t.NewTableConnection(SrcProtocol, DstProtocol, AddressFamily)
-	if err != nil {
-		panic(fmt.Sprintf("GetOrCreateTableConnection got unexpected error: %v", err))
-	}
-	return v
-}
-
-// GetTableConnection retrieves the value with the specified key from
-// the TableConnection map field of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections. If the receiver is nil, or
-// the specified key is not present in the list, nil is returned such that Get*
-// methods may be safely chained.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) GetTableConnection(SrcProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, DstProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY) *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection {
-
-	if t == nil {
-		return nil
-	}
-
-	key := OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Key{
-		SrcProtocol:   SrcProtocol,
-		DstProtocol:   DstProtocol,
-		AddressFamily: AddressFamily,
-	}
-
-	if lm, ok := t.TableConnection[key]; ok {
-		return lm
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection represents the /openconfig-network-instance/network-instances/network-instance/table-connections/table-connection YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection struct {
-	AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY                                                                    `path:"address-family" module:"openconfig-network-instance"`
-	Config        *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config `path:"config" module:"openconfig-network-instance"`
-	DstProtocol   E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE                                                       `path:"dst-protocol" module:"openconfig-network-instance"`
-	SrcProtocol   E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE                                                       `path:"src-protocol" module:"openconfig-network-instance"`
-	State         *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State  `path:"state" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) IsYANGGoStruct() {
-}
-
-// GetOrCreateConfig retrieves the value of the Config field
-// or returns the existing field if it already exists.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) GetOrCreateConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config {
-	if t.Config != nil {
-		return t.Config
-	}
-	t.Config = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config{}
-	return t.Config
-}
-
-// GetOrCreateState retrieves the value of the State field
-// or returns the existing field if it already exists.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) GetOrCreateState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State {
-	if t.State != nil {
-		return t.State
-	}
-	t.State = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State{}
-	return t.State
-}
-
-// GetConfig returns the value of the Config struct pointer
-// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection. If the receiver or the field Config is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) GetConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config {
-	if t != nil && t.Config != nil {
-		return t.Config
-	}
-	return nil
-}
-
-// GetState returns the value of the State struct pointer
-// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection. If the receiver or the field State is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) GetState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State {
-	if t != nil && t.State != nil {
-		return t.State
-	}
-	return nil
-}
-
-// ΛListKeyMap returns the keys of the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection struct, which is a YANG list entry.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) ΛListKeyMap() (map[string]interface{}, error) {
-
-	return map[string]interface{}{
-		"address-family": t.AddressFamily,
-		"dst-protocol":   t.DstProtocol,
-		"src-protocol":   t.SrcProtocol,
-	}, nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config represents the /openconfig-network-instance/network-instances/network-instance/table-connections/table-connection/config YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config struct {
-	AddressFamily       E_OpenconfigTypes_ADDRESS_FAMILY              `path:"address-family" module:"openconfig-network-instance"`
-	DefaultImportPolicy E_OpenconfigRoutingPolicy_DefaultPolicyType   `path:"default-import-policy" module:"openconfig-network-instance"`
-	DstProtocol         E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"dst-protocol" module:"openconfig-network-instance"`
-	ImportPolicy        []string                                      `path:"import-policy" module:"openconfig-network-instance"`
-	SrcProtocol         E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"src-protocol" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config) IsYANGGoStruct() {
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_Config) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State represents the /openconfig-network-instance/network-instances/network-instance/table-connections/table-connection/state YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State struct {
-	AddressFamily       E_OpenconfigTypes_ADDRESS_FAMILY              `path:"address-family" module:"openconfig-network-instance"`
-	DefaultImportPolicy E_OpenconfigRoutingPolicy_DefaultPolicyType   `path:"default-import-policy" module:"openconfig-network-instance"`
-	DstProtocol         E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"dst-protocol" module:"openconfig-network-instance"`
-	ImportPolicy        []string                                      `path:"import-policy" module:"openconfig-network-instance"`
-	SrcProtocol         E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"src-protocol" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State) IsYANGGoStruct() {
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_TableConnections_TableConnection_State) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables represents the /openconfig-network-instance/network-instances/network-instance/tables YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables struct {
-	Table map[OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key]*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table `path:"table" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) IsYANGGoStruct() {}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key represents the key for list Table of element /openconfig-network-instance/network-instances/network-instance/tables.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key struct {
-	Protocol      E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"protocol"`
-	AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY              `path:"address-family"`
-}
-
-// IsYANGGoKeyStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key partially implements the
-// yang.GoKeyStruct interface. This allows functions that need to
-// handle this key struct to identify it as being generated by gogen.
-func (OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key) IsYANGGoKeyStruct() {
-}
-
-// ΛListKeyMap returns the values of the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key key struct.
-func (t OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key) ΛListKeyMap() (map[string]interface{}, error) {
-	return map[string]interface{}{
-		"protocol":       t.Protocol,
-		"address-family": t.AddressFamily,
-	}, nil
-}
-
-// NewTable creates a new entry in the Table list of the
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables struct. The keys of the list are populated from the input
-// arguments.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) NewTable(Protocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY) (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table, error) {
-
-	// Initialise the list within the receiver struct if it has not already been
-	// created.
-	if t.Table == nil {
-		t.Table = make(map[OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key]*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table)
-	}
-
-	key := OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key{
-		Protocol:      Protocol,
-		AddressFamily: AddressFamily,
-	}
-
-	// Ensure that this key has not already been used in the
-	// list. Keyed YANG lists do not allow duplicate keys to
-	// be created.
-	if _, ok := t.Table[key]; ok {
-		return nil, fmt.Errorf("duplicate key %v for list Table", key)
-	}
-
-	t.Table[key] = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table{
-		Protocol:      Protocol,
-		AddressFamily: AddressFamily,
-	}
-
-	return t.Table[key], nil
-}
-
-// GetOrCreateTableMap returns the list (map) from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables.
-//
-// It initializes the field if not already initialized.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) GetOrCreateTableMap() map[OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key]*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table {
-	if t.Table == nil {
-		t.Table = make(map[OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key]*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table)
-	}
-	return t.Table
-}
-
-// GetOrCreateTable retrieves the value with the specified keys from
-// the receiver OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables. If the entry does not exist, then it is created.
-// It returns the existing or new list member.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) GetOrCreateTable(Protocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY) *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table {
-
-	key := OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key{
-		Protocol:      Protocol,
-		AddressFamily: AddressFamily,
-	}
-
-	if v, ok := t.Table[key]; ok {
-		return v
-	}
-	// Panic if we receive an error, since we should have retrieved an existing
-	// list member. This allows chaining of GetOrCreate methods.
-	v, err := t.NewTable(Protocol, AddressFamily)
-	if err != nil {
-		panic(fmt.Sprintf("GetOrCreateTable got unexpected error: %v", err))
-	}
-	return v
-}
-
-// GetTable retrieves the value with the specified key from
-// the Table map field of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables. If the receiver is nil, or
-// the specified key is not present in the list, nil is returned such that Get*
-// methods may be safely chained.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) GetTable(Protocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE, AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY) *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table {
-
-	if t == nil {
-		return nil
-	}
-
-	key := OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Key{
-		Protocol:      Protocol,
-		AddressFamily: AddressFamily,
-	}
-
-	if lm, ok := t.Table[key]; ok {
-		return lm
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table represents the /openconfig-network-instance/network-instances/network-instance/tables/table YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table struct {
-	AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY                                                `path:"address-family" module:"openconfig-network-instance"`
-	Config        *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config `path:"config" module:"openconfig-network-instance"`
-	Protocol      E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE                                   `path:"protocol" module:"openconfig-network-instance"`
-	State         *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State  `path:"state" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) IsYANGGoStruct() {}
-
-// GetOrCreateConfig retrieves the value of the Config field
-// or returns the existing field if it already exists.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) GetOrCreateConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config {
-	if t.Config != nil {
-		return t.Config
-	}
-	t.Config = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config{}
-	return t.Config
-}
-
-// GetOrCreateState retrieves the value of the State field
-// or returns the existing field if it already exists.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) GetOrCreateState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State {
-	if t.State != nil {
-		return t.State
-	}
-	t.State = &OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State{}
-	return t.State
-}
-
-// GetConfig returns the value of the Config struct pointer
-// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table. If the receiver or the field Config is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) GetConfig() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config {
-	if t != nil && t.Config != nil {
-		return t.Config
-	}
-	return nil
-}
-
-// GetState returns the value of the State struct pointer
-// from OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table. If the receiver or the field State is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) GetState() *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State {
-	if t != nil && t.State != nil {
-		return t.State
-	}
-	return nil
-}
-
-// ΛListKeyMap returns the keys of the OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table struct, which is a YANG list entry.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) ΛListKeyMap() (map[string]interface{}, error) {
-
-	return map[string]interface{}{
-		"address-family": t.AddressFamily,
-		"protocol":       t.Protocol,
-	}, nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config represents the /openconfig-network-instance/network-instances/network-instance/tables/table/config YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config struct {
-	AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY              `path:"address-family" module:"openconfig-network-instance"`
-	Protocol      E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"protocol" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config) IsYANGGoStruct() {
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_Config) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State represents the /openconfig-network-instance/network-instances/network-instance/tables/table/state YANG schema element.
-type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State struct {
-	AddressFamily E_OpenconfigTypes_ADDRESS_FAMILY              `path:"address-family" module:"openconfig-network-instance"`
-	Protocol      E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"protocol" module:"openconfig-network-instance"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State) IsYANGGoStruct() {
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State.
-func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Tables_Table_State) ΛBelongingModule() string {
-	return "openconfig-network-instance"
-}
-
-// OpenconfigPlatform_Components represents the /openconfig-platform/components YANG schema element.
-type OpenconfigPlatform_Components struct {
-	Component map[string]*OpenconfigPlatform_Components_Component `path:"component" module:"openconfig-platform"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigPlatform_Components implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigPlatform_Components) IsYANGGoStruct() {}
-
-// NewComponent creates a new entry in the Component list of the
-// OpenconfigPlatform_Components struct. The keys of the list are populated from the input
-// arguments.
-func (t *OpenconfigPlatform_Components) NewComponent(Name string) (*OpenconfigPlatform_Components_Component, error) {
-
-	// Initialise the list within the receiver struct if it has not already been
-	// created.
-	if t.Component == nil {
-		t.Component = make(map[string]*OpenconfigPlatform_Components_Component)
-	}
-
-	key := Name
-
-	// Ensure that this key has not already been used in the
-	// list. Keyed YANG lists do not allow duplicate keys to
-	// be created.
-	if _, ok := t.Component[key]; ok {
-		return nil, fmt.Errorf("duplicate key %v for list Component", key)
-	}
-
-	t.Component[key] = &OpenconfigPlatform_Components_Component{
-		Name: &Name,
-	}
-
-	return t.Component[key], nil
-}
-
-// GetOrCreateComponentMap returns the list (map) from OpenconfigPlatform_Components.
-//
-// It initializes the field if not already initialized.
-func (t *OpenconfigPlatform_Components) GetOrCreateComponentMap() map[string]*OpenconfigPlatform_Components_Component {
-	if t.Component == nil {
-		t.Component = make(map[string]*OpenconfigPlatform_Components_Component)
-	}
-	return t.Component
-}
-
-// GetOrCreateComponent retrieves the value with the specified keys from
-// the receiver OpenconfigPlatform_Components. If the entry does not exist, then it is created.
-// It returns the existing or new list member.
-func (t *OpenconfigPlatform_Components) GetOrCreateComponent(Name string) *OpenconfigPlatform_Components_Component {
-
-	key := Name
-
-	if v, ok := t.Component[key]; ok {
-		return v
-	}
-	// Panic if we receive an error, since we should have retrieved an existing
-	// list member. This allows chaining of GetOrCreate methods.
-	v, err := t.NewComponent(Name)
-	if err != nil {
-		panic(fmt.Sprintf("GetOrCreateComponent got unexpected error: %v", err))
-	}
-	return v
-}
-
-// GetComponent retrieves the value with the specified key from
-// the Component map field of OpenconfigPlatform_Components. If the receiver is nil, or
-// the specified key is not present in the list, nil is returned such that Get*
-// methods may be safely chained.
-func (t *OpenconfigPlatform_Components) GetComponent(Name string) *OpenconfigPlatform_Components_Component {
-
-	if t == nil {
-		return nil
-	}
-
-	key := Name
-
-	if lm, ok := t.Component[key]; ok {
-		return lm
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigPlatform_Components"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigPlatform_Components) ΛEnumTypeMap() map[string][]reflect.Type { return ΛEnumTypes }
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigPlatform_Components.
-func (*OpenconfigPlatform_Components) ΛBelongingModule() string {
-	return "openconfig-platform"
-}
-
-// OpenconfigPlatform_Components_Component represents the /openconfig-platform/components/component YANG schema element.
-type OpenconfigPlatform_Components_Component struct {
-	Config *OpenconfigPlatform_Components_Component_Config `path:"config" module:"openconfig-platform"`
-	Cpu    *OpenconfigPlatform_Components_Component_Cpu    `path:"cpu" module:"openconfig-platform"`
-	Name   *string                                         `path:"name" module:"openconfig-platform"`
-	State  *OpenconfigPlatform_Components_Component_State  `path:"state" module:"openconfig-platform"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigPlatform_Components_Component implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigPlatform_Components_Component) IsYANGGoStruct() {}
-
-// GetOrCreateConfig retrieves the value of the Config field
-// or returns the existing field if it already exists.
-func (t *OpenconfigPlatform_Components_Component) GetOrCreateConfig() *OpenconfigPlatform_Components_Component_Config {
-	if t.Config != nil {
-		return t.Config
-	}
-	t.Config = &OpenconfigPlatform_Components_Component_Config{}
-	return t.Config
-}
-
-// GetOrCreateCpu retrieves the value of the Cpu field
-// or returns the existing field if it already exists.
-func (t *OpenconfigPlatform_Components_Component) GetOrCreateCpu() *OpenconfigPlatform_Components_Component_Cpu {
-	if t.Cpu != nil {
-		return t.Cpu
-	}
-	t.Cpu = &OpenconfigPlatform_Components_Component_Cpu{}
-	return t.Cpu
-}
-
-// GetOrCreateState retrieves the value of the State field
-// or returns the existing field if it already exists.
-func (t *OpenconfigPlatform_Components_Component) GetOrCreateState() *OpenconfigPlatform_Components_Component_State {
-	if t.State != nil {
-		return t.State
-	}
-	t.State = &OpenconfigPlatform_Components_Component_State{}
-	return t.State
-}
-
-// GetConfig returns the value of the Config struct pointer
-// from OpenconfigPlatform_Components_Component. If the receiver or the field Config is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigPlatform_Components_Component) GetConfig() *OpenconfigPlatform_Components_Component_Config {
-	if t != nil && t.Config != nil {
-		return t.Config
-	}
-	return nil
-}
-
-// GetCpu returns the value of the Cpu struct pointer
-// from OpenconfigPlatform_Components_Component. If the receiver or the field Cpu is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigPlatform_Components_Component) GetCpu() *OpenconfigPlatform_Components_Component_Cpu {
-	if t != nil && t.Cpu != nil {
-		return t.Cpu
-	}
-	return nil
-}
-
-// GetState returns the value of the State struct pointer
-// from OpenconfigPlatform_Components_Component. If the receiver or the field State is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigPlatform_Components_Component) GetState() *OpenconfigPlatform_Components_Component_State {
-	if t != nil && t.State != nil {
-		return t.State
-	}
-	return nil
-}
-
-// ΛListKeyMap returns the keys of the OpenconfigPlatform_Components_Component struct, which is a YANG list entry.
-func (t *OpenconfigPlatform_Components_Component) ΛListKeyMap() (map[string]interface{}, error) {
-	if t.Name == nil {
-		return nil, fmt.Errorf("nil value for key Name")
-	}
-
-	return map[string]interface{}{
-		"name": *t.Name,
-	}, nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigPlatform_Components_Component"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigPlatform_Components_Component) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigPlatform_Components_Component.
-func (*OpenconfigPlatform_Components_Component) ΛBelongingModule() string {
-	return "openconfig-platform"
-}
-
-// OpenconfigPlatform_Components_Component_Config represents the /openconfig-platform/components/component/config YANG schema element.
-type OpenconfigPlatform_Components_Component_Config struct {
-	Name *string `path:"name" module:"openconfig-platform"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigPlatform_Components_Component_Config implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigPlatform_Components_Component_Config) IsYANGGoStruct() {}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_Config) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigPlatform_Components_Component_Config"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_Config) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigPlatform_Components_Component_Config) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigPlatform_Components_Component_Config.
-func (*OpenconfigPlatform_Components_Component_Config) ΛBelongingModule() string {
-	return "openconfig-platform"
-}
-
-// OpenconfigPlatform_Components_Component_Cpu represents the /openconfig-platform/components/component/cpu YANG schema element.
-type OpenconfigPlatform_Components_Component_Cpu struct {
-	Utilization *OpenconfigPlatform_Components_Component_Cpu_Utilization `path:"utilization" module:"openconfig-platform-cpu"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigPlatform_Components_Component_Cpu implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigPlatform_Components_Component_Cpu) IsYANGGoStruct() {}
-
-// GetOrCreateUtilization retrieves the value of the Utilization field
-// or returns the existing field if it already exists.
-func (t *OpenconfigPlatform_Components_Component_Cpu) GetOrCreateUtilization() *OpenconfigPlatform_Components_Component_Cpu_Utilization {
-	if t.Utilization != nil {
-		return t.Utilization
-	}
-	t.Utilization = &OpenconfigPlatform_Components_Component_Cpu_Utilization{}
-	return t.Utilization
-}
-
-// GetUtilization returns the value of the Utilization struct pointer
-// from OpenconfigPlatform_Components_Component_Cpu. If the receiver or the field Utilization is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigPlatform_Components_Component_Cpu) GetUtilization() *OpenconfigPlatform_Components_Component_Cpu_Utilization {
-	if t != nil && t.Utilization != nil {
-		return t.Utilization
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_Cpu) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigPlatform_Components_Component_Cpu"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_Cpu) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigPlatform_Components_Component_Cpu) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigPlatform_Components_Component_Cpu.
-func (*OpenconfigPlatform_Components_Component_Cpu) ΛBelongingModule() string {
-	return "openconfig-platform"
-}
-
-// OpenconfigPlatform_Components_Component_Cpu_Utilization represents the /openconfig-platform/components/component/cpu/utilization YANG schema element.
-type OpenconfigPlatform_Components_Component_Cpu_Utilization struct {
-	State *OpenconfigPlatform_Components_Component_Cpu_Utilization_State `path:"state" module:"openconfig-platform-cpu"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigPlatform_Components_Component_Cpu_Utilization implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigPlatform_Components_Component_Cpu_Utilization) IsYANGGoStruct() {}
-
-// GetOrCreateState retrieves the value of the State field
-// or returns the existing field if it already exists.
-func (t *OpenconfigPlatform_Components_Component_Cpu_Utilization) GetOrCreateState() *OpenconfigPlatform_Components_Component_Cpu_Utilization_State {
-	if t.State != nil {
-		return t.State
-	}
-	t.State = &OpenconfigPlatform_Components_Component_Cpu_Utilization_State{}
-	return t.State
-}
-
-// GetState returns the value of the State struct pointer
-// from OpenconfigPlatform_Components_Component_Cpu_Utilization. If the receiver or the field State is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigPlatform_Components_Component_Cpu_Utilization) GetState() *OpenconfigPlatform_Components_Component_Cpu_Utilization_State {
-	if t != nil && t.State != nil {
-		return t.State
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_Cpu_Utilization) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigPlatform_Components_Component_Cpu_Utilization"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_Cpu_Utilization) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigPlatform_Components_Component_Cpu_Utilization) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigPlatform_Components_Component_Cpu_Utilization.
-func (*OpenconfigPlatform_Components_Component_Cpu_Utilization) ΛBelongingModule() string {
-	return "openconfig-platform-cpu"
-}
-
-// OpenconfigPlatform_Components_Component_Cpu_Utilization_State represents the /openconfig-platform/components/component/cpu/utilization/state YANG schema element.
-type OpenconfigPlatform_Components_Component_Cpu_Utilization_State struct {
-	Avg      *uint8  `path:"avg" module:"openconfig-platform-cpu"`
-	Instant  *uint8  `path:"instant" module:"openconfig-platform-cpu"`
-	Interval *uint64 `path:"interval" module:"openconfig-platform-cpu"`
-	Max      *uint8  `path:"max" module:"openconfig-platform-cpu"`
-	Min      *uint8  `path:"min" module:"openconfig-platform-cpu"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigPlatform_Components_Component_Cpu_Utilization_State implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigPlatform_Components_Component_Cpu_Utilization_State) IsYANGGoStruct() {}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_Cpu_Utilization_State) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigPlatform_Components_Component_Cpu_Utilization_State"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_Cpu_Utilization_State) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigPlatform_Components_Component_Cpu_Utilization_State) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigPlatform_Components_Component_Cpu_Utilization_State.
-func (*OpenconfigPlatform_Components_Component_Cpu_Utilization_State) ΛBelongingModule() string {
-	return "openconfig-platform-cpu"
-}
-
-// OpenconfigPlatform_Components_Component_State represents the /openconfig-platform/components/component/state YANG schema element.
-type OpenconfigPlatform_Components_Component_State struct {
-	Description     *string                                                  `path:"description" module:"openconfig-platform"`
-	Id              *string                                                  `path:"id" module:"openconfig-platform"`
-	Memory          *OpenconfigPlatform_Components_Component_State_Memory    `path:"memory" module:"openconfig-platform"`
-	MfgName         *string                                                  `path:"mfg-name" module:"openconfig-platform"`
-	Name            *string                                                  `path:"name" module:"openconfig-platform"`
-	OperStatus      E_OpenconfigPlatformTypes_COMPONENT_OPER_STATUS          `path:"oper-status" module:"openconfig-platform"`
-	Parent          *string                                                  `path:"parent" module:"openconfig-platform"`
-	PartNo          *string                                                  `path:"part-no" module:"openconfig-platform"`
-	SerialNo        *string                                                  `path:"serial-no" module:"openconfig-platform"`
-	SoftwareVersion *string                                                  `path:"software-version" module:"openconfig-platform"`
-	Type            OpenconfigPlatform_Components_Component_State_Type_Union `path:"type" module:"openconfig-platform"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigPlatform_Components_Component_State implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigPlatform_Components_Component_State) IsYANGGoStruct() {}
-
-// GetOrCreateMemory retrieves the value of the Memory field
-// or returns the existing field if it already exists.
-func (t *OpenconfigPlatform_Components_Component_State) GetOrCreateMemory() *OpenconfigPlatform_Components_Component_State_Memory {
-	if t.Memory != nil {
-		return t.Memory
-	}
-	t.Memory = &OpenconfigPlatform_Components_Component_State_Memory{}
-	return t.Memory
-}
-
-// GetMemory returns the value of the Memory struct pointer
-// from OpenconfigPlatform_Components_Component_State. If the receiver or the field Memory is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigPlatform_Components_Component_State) GetMemory() *OpenconfigPlatform_Components_Component_State_Memory {
-	if t != nil && t.Memory != nil {
-		return t.Memory
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_State) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigPlatform_Components_Component_State"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_State) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigPlatform_Components_Component_State) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigPlatform_Components_Component_State.
-func (*OpenconfigPlatform_Components_Component_State) ΛBelongingModule() string {
-	return "openconfig-platform"
-}
-
-// OpenconfigPlatform_Components_Component_State_Type_Union is an interface that is implemented by valid types for the union
-// for the leaf /openconfig-platform/components/component/state/type within the YANG schema.
-// Union type can be one of [E_OpenconfigPlatformTypes_OPENCONFIG_HARDWARE_COMPONENT, E_OpenconfigPlatformTypes_OPENCONFIG_SOFTWARE_COMPONENT].
-type OpenconfigPlatform_Components_Component_State_Type_Union interface {
-	// Union type can be one of [E_OpenconfigPlatformTypes_OPENCONFIG_HARDWARE_COMPONENT, E_OpenconfigPlatformTypes_OPENCONFIG_SOFTWARE_COMPONENT]
-	Documentation_for_OpenconfigPlatform_Components_Component_State_Type_Union()
-}
-
-// Documentation_for_OpenconfigPlatform_Components_Component_State_Type_Union ensures that E_OpenconfigPlatformTypes_OPENCONFIG_HARDWARE_COMPONENT
-// implements the OpenconfigPlatform_Components_Component_State_Type_Union interface.
-func (E_OpenconfigPlatformTypes_OPENCONFIG_HARDWARE_COMPONENT) Documentation_for_OpenconfigPlatform_Components_Component_State_Type_Union() {
-}
-
-// Documentation_for_OpenconfigPlatform_Components_Component_State_Type_Union ensures that E_OpenconfigPlatformTypes_OPENCONFIG_SOFTWARE_COMPONENT
-// implements the OpenconfigPlatform_Components_Component_State_Type_Union interface.
-func (E_OpenconfigPlatformTypes_OPENCONFIG_SOFTWARE_COMPONENT) Documentation_for_OpenconfigPlatform_Components_Component_State_Type_Union() {
-}
-
-// To_OpenconfigPlatform_Components_Component_State_Type_Union takes an input interface{} and attempts to convert it to a struct
-// which implements the OpenconfigPlatform_Components_Component_State_Type_Union union. It returns an error if the interface{} supplied
-// cannot be converted to a type within the union.
-func (t *OpenconfigPlatform_Components_Component_State) To_OpenconfigPlatform_Components_Component_State_Type_Union(i interface{}) (OpenconfigPlatform_Components_Component_State_Type_Union, error) {
-	if v, ok := i.(OpenconfigPlatform_Components_Component_State_Type_Union); ok {
-		return v, nil
-	}
-	return nil, fmt.Errorf("cannot convert %v to OpenconfigPlatform_Components_Component_State_Type_Union, unknown union type, got: %T, want any of [E_OpenconfigPlatformTypes_OPENCONFIG_HARDWARE_COMPONENT, E_OpenconfigPlatformTypes_OPENCONFIG_SOFTWARE_COMPONENT]", i, i)
-}
-
-// OpenconfigPlatform_Components_Component_State_Memory represents the /openconfig-platform/components/component/state/memory YANG schema element.
-type OpenconfigPlatform_Components_Component_State_Memory struct {
-	Available *uint64 `path:"available" module:"openconfig-platform"`
-	Utilized  *uint64 `path:"utilized" module:"openconfig-platform"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigPlatform_Components_Component_State_Memory implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigPlatform_Components_Component_State_Memory) IsYANGGoStruct() {}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_State_Memory) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigPlatform_Components_Component_State_Memory"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigPlatform_Components_Component_State_Memory) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigPlatform_Components_Component_State_Memory) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigPlatform_Components_Component_State_Memory.
-func (*OpenconfigPlatform_Components_Component_State_Memory) ΛBelongingModule() string {
-	return "openconfig-platform"
-}
-
-// OpenconfigRoutingPolicy_RoutingPolicy represents the /openconfig-routing-policy/routing-policy YANG schema element.
-type OpenconfigRoutingPolicy_RoutingPolicy struct {
-	DefinedSets       *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets       `path:"defined-sets" module:"openconfig-routing-policy"`
-	PolicyDefinitions *OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions `path:"policy-definitions" module:"openconfig-routing-policy"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigRoutingPolicy_RoutingPolicy implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigRoutingPolicy_RoutingPolicy) IsYANGGoStruct() {}
-
-// GetOrCreateDefinedSets retrieves the value of the DefinedSets field
-// or returns the existing field if it already exists.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy) GetOrCreateDefinedSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets {
-	if t.DefinedSets != nil {
-		return t.DefinedSets
-	}
-	t.DefinedSets = &OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets{}
-	return t.DefinedSets
-}
-
-// GetOrCreatePolicyDefinitions retrieves the value of the PolicyDefinitions field
-// or returns the existing field if it already exists.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy) GetOrCreatePolicyDefinitions() *OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions {
-	if t.PolicyDefinitions != nil {
-		return t.PolicyDefinitions
-	}
-	t.PolicyDefinitions = &OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions{}
-	return t.PolicyDefinitions
-}
-
-// GetDefinedSets returns the value of the DefinedSets struct pointer
-// from OpenconfigRoutingPolicy_RoutingPolicy. If the receiver or the field DefinedSets is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy) GetDefinedSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets {
-	if t != nil && t.DefinedSets != nil {
-		return t.DefinedSets
-	}
-	return nil
-}
-
-// GetPolicyDefinitions returns the value of the PolicyDefinitions struct pointer
-// from OpenconfigRoutingPolicy_RoutingPolicy. If the receiver or the field PolicyDefinitions is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy) GetPolicyDefinitions() *OpenconfigRoutingPolicy_RoutingPolicy_PolicyDefinitions {
-	if t != nil && t.PolicyDefinitions != nil {
-		return t.PolicyDefinitions
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigRoutingPolicy_RoutingPolicy"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigRoutingPolicy_RoutingPolicy.
-func (*OpenconfigRoutingPolicy_RoutingPolicy) ΛBelongingModule() string {
-	return "openconfig-routing-policy"
-}
-
-// OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets represents the /openconfig-routing-policy/routing-policy/defined-sets YANG schema element.
-type OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets struct {
-	BgpDefinedSets *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets `path:"bgp-defined-sets" module:"openconfig-bgp-policy"`
-	NeighborSets   *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_NeighborSets   `path:"neighbor-sets" module:"openconfig-routing-policy"`
-	PrefixSets     *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_PrefixSets     `path:"prefix-sets" module:"openconfig-routing-policy"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) IsYANGGoStruct() {}
-
-// GetOrCreateBgpDefinedSets retrieves the value of the BgpDefinedSets field
-// or returns the existing field if it already exists.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) GetOrCreateBgpDefinedSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets {
-	if t.BgpDefinedSets != nil {
-		return t.BgpDefinedSets
-	}
-	t.BgpDefinedSets = &OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets{}
-	return t.BgpDefinedSets
-}
-
-// GetOrCreateNeighborSets retrieves the value of the NeighborSets field
-// or returns the existing field if it already exists.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) GetOrCreateNeighborSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_NeighborSets {
-	if t.NeighborSets != nil {
-		return t.NeighborSets
-	}
-	t.NeighborSets = &OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_NeighborSets{}
-	return t.NeighborSets
-}
-
-// GetOrCreatePrefixSets retrieves the value of the PrefixSets field
-// or returns the existing field if it already exists.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) GetOrCreatePrefixSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_PrefixSets {
-	if t.PrefixSets != nil {
-		return t.PrefixSets
-	}
-	t.PrefixSets = &OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_PrefixSets{}
-	return t.PrefixSets
-}
-
-// GetBgpDefinedSets returns the value of the BgpDefinedSets struct pointer
-// from OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets. If the receiver or the field BgpDefinedSets is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) GetBgpDefinedSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets {
-	if t != nil && t.BgpDefinedSets != nil {
-		return t.BgpDefinedSets
-	}
-	return nil
-}
-
-// GetNeighborSets returns the value of the NeighborSets struct pointer
-// from OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets. If the receiver or the field NeighborSets is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) GetNeighborSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_NeighborSets {
-	if t != nil && t.NeighborSets != nil {
-		return t.NeighborSets
-	}
-	return nil
-}
-
-// GetPrefixSets returns the value of the PrefixSets struct pointer
-// from OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets. If the receiver or the field PrefixSets is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) GetPrefixSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_PrefixSets {
-	if t != nil && t.PrefixSets != nil {
-		return t.PrefixSets
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets.
-func (*OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets) ΛBelongingModule() string {
-	return "openconfig-routing-policy"
-}
-
-// OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets represents the /openconfig-routing-policy/routing-policy/defined-sets/bgp-defined-sets YANG schema element.
-type OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets struct {
-	AsPathSets       *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_AsPathSets       `path:"as-path-sets" module:"openconfig-bgp-policy"`
-	CommunitySets    *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_CommunitySets    `path:"community-sets" module:"openconfig-bgp-policy"`
-	ExtCommunitySets *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_ExtCommunitySets `path:"ext-community-sets" module:"openconfig-bgp-policy"`
-}
-
-// IsYANGGoStruct ensures that OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets implements the yang.GoStruct
-// interface. This allows functions that need to handle this struct to
-// identify it as being generated by ygen.
-func (*OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) IsYANGGoStruct() {}
-
-// GetOrCreateAsPathSets retrieves the value of the AsPathSets field
-// or returns the existing field if it already exists.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) GetOrCreateAsPathSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_AsPathSets {
-	if t.AsPathSets != nil {
-		return t.AsPathSets
-	}
-	t.AsPathSets = &OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_AsPathSets{}
-	return t.AsPathSets
-}
-
-// GetOrCreateCommunitySets retrieves the value of the CommunitySets field
-// or returns the existing field if it already exists.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) GetOrCreateCommunitySets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_CommunitySets {
-	if t.CommunitySets != nil {
-		return t.CommunitySets
-	}
-	t.CommunitySets = &OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_CommunitySets{}
-	return t.CommunitySets
-}
-
-// GetOrCreateExtCommunitySets retrieves the value of the ExtCommunitySets field
-// or returns the existing field if it already exists.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) GetOrCreateExtCommunitySets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_ExtCommunitySets {
-	if t.ExtCommunitySets != nil {
-		return t.ExtCommunitySets
-	}
-	t.ExtCommunitySets = &OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_ExtCommunitySets{}
-	return t.ExtCommunitySets
-}
-
-// GetAsPathSets returns the value of the AsPathSets struct pointer
-// from OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets. If the receiver or the field AsPathSets is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) GetAsPathSets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_AsPathSets {
-	if t != nil && t.AsPathSets != nil {
-		return t.AsPathSets
-	}
-	return nil
-}
-
-// GetCommunitySets returns the value of the CommunitySets struct pointer
-// from OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets. If the receiver or the field CommunitySets is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) GetCommunitySets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_CommunitySets {
-	if t != nil && t.CommunitySets != nil {
-		return t.CommunitySets
-	}
-	return nil
-}
-
-// GetExtCommunitySets returns the value of the ExtCommunitySets struct pointer
-// from OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets. If the receiver or the field ExtCommunitySets is nil, nil
-// is returned such that the Get* methods can be safely chained.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) GetExtCommunitySets() *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets_ExtCommunitySets {
-	if t != nil && t.ExtCommunitySets != nil {
-		return t.ExtCommunitySets
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) ΛValidate(opts ...ygot.ValidationOption) error {
-	if err := ytypes.Validate(SchemaTree["OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets"], t, opts...); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Validate validates s against the YANG schema corresponding to its type.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) Validate(opts ...ygot.ValidationOption) error {
-	return t.ΛValidate(opts...)
-}
-
-// ΛEnumTypeMap returns a map, keyed by YANG schema path, of the enumerated types
-// that are included in the generated code.
-func (t *OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) ΛEnumTypeMap() map[string][]reflect.Type {
-	return ΛEnumTypes
-}
-
-// ΛBelongingModule returns the name of the module that defines the namespace
-// of OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets.
-func (*OpenconfigRoutingPolicy_RoutingPolicy_DefinedSets_BgpDefinedSets) ΛBelongingModule() string {
-	return "openconfig-bgp-policy"
 }
