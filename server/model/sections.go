@@ -1,0 +1,6 @@
+package model
+
+// sections in the order in which they are read and written.
+func sections() []section {
+	return []section{}
+}
