@@ -162,7 +162,7 @@ func parseTypes(in []fileType) ([]*Type, error) {
 			return nil, fmt.Errorf("schema: type %d has the unknown base %q", i, d.Base)
 		}
 		for _, m := range d.Members {
-			if m < 1 || m > len(out) {
+			if m < 1 || m > len(out) || m == i+1 {
 				return nil, fmt.Errorf("schema: type %d has no member %d", i, m)
 			}
 			t.Members = append(t.Members, out[m-1])

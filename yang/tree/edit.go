@@ -32,7 +32,7 @@ func (e *Edit) own(n *Node) *Node {
 		return n
 	}
 	c := *n
-	c.owner = e
+	c.owner, c.noRefs = e, false
 	c.kids = slices.Clone(n.kids)
 	c.entries = maps.Clone(n.entries)
 	c.order = slices.Clone(n.order)
@@ -85,6 +85,7 @@ func (e *Edit) ownEntry(list *Node, keys []schema.Value) *Node {
 	}
 	list.entries[id] = x
 	list.order = append(list.order, id)
+	list.unsorted = true
 	return x
 }
 
@@ -295,7 +296,7 @@ func (e *Edit) Commit() (*Tree, error) {
 	var errs Errors
 	e.tidy(e.root, nil, &errs)
 	if len(errs) == 0 {
-		checkRefs(e.s, e.root, &errs)
+		checkRefs(e.root, &errs)
 	}
 	if err := errs.Err(); err != nil {
 		return nil, err
@@ -310,13 +311,13 @@ func (e *Edit) tidy(n *Node, at Path, errs *Errors) bool {
 		return true
 	}
 	if n.isList() {
-		for id, x := range n.entries {
+		for _, x := range n.entries {
 			if x.owner == e {
 				e.tidyEntry(x, append(at[:len(at)-1:len(at)-1], x.Elem()), errs)
 			}
-			_ = id
 		}
-		if !n.s.UserOrdered {
+		if n.unsorted && !n.s.UserOrdered {
+			n.unsorted = false
 			slices.SortFunc(n.order, func(a, b string) int { return compareKeys(n.entries[a].keys, n.entries[b].keys) })
 		}
 		return len(n.entries) > 0
@@ -401,45 +402,77 @@ func (e *Edit) freeze(n, before *Node) *Node {
 	if same && len(n.kids) == len(before.kids) && slices.Equal(n.order, before.order) && n.val.Equal(before.val) {
 		return before
 	}
-	n.owner = nil
+	n.owner, n.noRefs = nil, !n.setsRefs()
 	return n
 }
 
+// setsRefs says that a leafref is set at or below a node whose children are all in a tree.
+func (n *Node) setsRefs() bool {
+	if !n.s.HasRefs() {
+		return false
+	}
+	if n.s.IsLeaf() {
+		return true
+	}
+	for k := range n.Children() {
+		if !k.noRefs {
+			return true
+		}
+	}
+	return false
+}
+
 // checkRefs finds leafrefs of the configuration whose target is not there.
-func checkRefs(s *schema.Schema, root *Node, errs *Errors) {
-	c := refs{root: root, known: map[*schema.Node]map[string]bool{}}
-	c.node(root, nil, errs)
+func checkRefs(root *Node, errs *Errors) {
+	c := refs{root: root, known: map[*schema.Node]map[string]bool{}, errs: errs}
+	c.node(root, nil)
 }
 
 type refs struct {
 	root  *Node
 	known map[*schema.Node]map[string]bool
+	errs  *Errors
 }
 
-func (c *refs) node(n *Node, at Path, errs *Errors) {
-	if !n.s.HasRefs() {
+// way is the nodes from the top: a path is made of it only where something is wrong.
+type way struct {
+	up *way
+	n  *Node
+}
+
+func (w *way) path() Path {
+	if w.n.s.Parent == nil {
+		return nil
+	}
+	if w.n.isList() {
+		return w.up.path()
+	}
+	return w.up.path().With(w.n.Elem())
+}
+
+func (c *refs) node(n *Node, up *way) {
+	if n.noRefs || !n.s.HasRefs() {
 		return
 	}
-	if n.s.IsLeaf() {
-		if t := n.s.Type.Target(); t != nil {
-			vals := n.val.List()
-			if n.s.Kind == schema.Leaf {
-				vals = []schema.Value{n.val}
-			}
-			for _, v := range vals {
-				if !c.has(t, v.Text()) {
-					errs.add(at, fmt.Sprintf("%s refers to nothing: there is no such %s", v.Text(), t.Path()))
-				}
-			}
+	w := &way{up, n}
+	if !n.s.IsLeaf() {
+		for k := range n.Children() {
+			c.node(k, w)
 		}
 		return
 	}
-	for k := range n.Children() {
-		next := at
-		if n.isList() {
-			next = at[:len(at)-1]
+	t := n.s.Type.Target()
+	if t == nil {
+		return
+	}
+	vals := n.val.List()
+	if n.s.Kind == schema.Leaf {
+		vals = []schema.Value{n.val}
+	}
+	for _, v := range vals {
+		if !c.has(t, v.Text()) {
+			c.errs.add(w.path(), fmt.Sprintf("%s refers to nothing: there is no such %s", v.Text(), t.Path()))
 		}
-		c.node(k, append(next[:len(next):len(next)], k.Elem()), errs)
 	}
 }
 

@@ -24,6 +24,10 @@ type Node struct {
 	entry bool
 	// owner may still change the node; nil once it is in a Tree.
 	owner *Edit
+	// unsorted: entries came to a list that is not in the order of its keys.
+	unsorted bool
+	// noRefs: in a Tree, no leafref to be checked is set at or below the node.
+	noRefs bool
 }
 
 // Tree is a version of the configuration. It never changes.
