@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/format"
@@ -54,10 +58,14 @@ func goStructs(src source) (map[string][]byte, error) {
 		return nil, fmt.Errorf("ygot: %w", errs)
 	}
 
+	zipped, err := schemaVar(code.RawJSONSchema)
+	if err != nil {
+		return nil, err
+	}
 	texts := map[string]string{
 		"enum.go":     strings.Join(code.Enums, "\n"),
 		"enum_map.go": code.EnumMap + "\n" + code.EnumTypeMap,
-		"schema.go":   code.OneOffHeader + "\n" + code.JSONSchemaCode,
+		"schema.go":   code.OneOffHeader + "\n" + zipped,
 	}
 	// Structs are sorted by name, and fill one file after another.
 	var part strings.Builder
@@ -78,6 +86,9 @@ func goStructs(src source) (map[string][]byte, error) {
 	out := map[string][]byte{"doc.go": []byte(generatedLine + `
 // Package oc is the management tree as Go structs, made by ygot from the OpenConfig modules, ours and the deviations. It is not compressed:
 // paths in it are those of gNMI.
+//
+// It is for clients and tests. The service itself holds its configuration in package yang/tree: validating and comparing structs of ygot takes
+// seconds where that takes milliseconds, and a program that imports this package reads its schema when it starts.
 package oc
 `)}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
@@ -88,6 +99,29 @@ package oc
 		out[name] = text
 	}
 	return out, nil
+}
+
+// schemaVar declares ySchema, which the code of ygot reads: the schema, zipped. A string is a fifth of the size of ygot's own list of octets.
+func schemaVar(schema []byte) (string, error) {
+	if !json.Valid(schema) {
+		return "", errors.New("ygot gave no schema")
+	}
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	if _, err := w.Write(schema); err != nil {
+		return "", err
+	}
+	if err := w.Close(); err != nil {
+		return "", err
+	}
+	text := base64.StdEncoding.EncodeToString(zipped.Bytes())
+	var b strings.Builder
+	b.WriteString("// ySchema is the schema as JSON, in gzip.\nvar ySchema = func() []byte {\n\tb, err := base64.StdEncoding.DecodeString(")
+	for chunk := range slices.Chunk([]byte(text), 120) {
+		fmt.Fprintf(&b, "\n\t\t%q +", chunk)
+	}
+	b.WriteString(" \"\")\n\tif err != nil {\n\t\tpanic(err)\n\t}\n\treturn b\n}()\n")
+	return b.String(), nil
 }
 
 // goFile puts a head with the imports that a text uses before it.
@@ -109,7 +143,7 @@ func goFile(text string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(generatedLine + "\n" + pkg)
 	for _, path := range []string{
-		"encoding/json", "fmt", "reflect",
+		"encoding/base64", "encoding/json", "fmt", "reflect",
 		"github.com/openconfig/goyang/pkg/yang", "github.com/openconfig/ygot/ygot", "github.com/openconfig/ygot/ytypes",
 	} {
 		if used[path[strings.LastIndexByte(path, '/')+1:]] {

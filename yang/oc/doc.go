@@ -2,4 +2,7 @@
 
 // Package oc is the management tree as Go structs, made by ygot from the OpenConfig modules, ours and the deviations. It is not compressed:
 // paths in it are those of gNMI.
+//
+// It is for clients and tests. The service itself holds its configuration in package yang/tree: validating and comparing structs of ygot takes
+// seconds where that takes milliseconds, and a program that imports this package reads its schema when it starts.
 package oc
