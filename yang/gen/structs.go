@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/format"
@@ -103,12 +102,15 @@ package oc
 
 // schemaVar declares ySchema, which the code of ygot reads: the schema, zipped. A string is a fifth of the size of ygot's own list of octets.
 func schemaVar(schema []byte) (string, error) {
-	if !json.Valid(schema) {
-		return "", errors.New("ygot gave no schema")
+	dec := json.NewDecoder(bytes.NewReader(schema))
+	dec.UseNumber()
+	var tree any
+	if err := dec.Decode(&tree); err != nil {
+		return "", fmt.Errorf("ygot's schema: %w", err)
 	}
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
-	if _, err := w.Write(schema); err != nil {
+	if err := json.NewEncoder(w).Encode(withoutSources(tree)); err != nil {
 		return "", err
 	}
 	if err := w.Close(); err != nil {
@@ -122,6 +124,25 @@ func schemaVar(schema []byte) (string, error) {
 	}
 	b.WriteString(" \"\")\n\tif err != nil {\n\t\tpanic(err)\n\t}\n\treturn b\n}()\n")
 	return b.String(), nil
+}
+
+// withoutSources drops what a schema says of where its nodes came from: nobody reads it, it has the modules' text, and the order of augments
+// in it changes from run to run.
+func withoutSources(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range []string{"Augments", "Augmented", "Exts"} { // no names of nodes: those are in lower case
+			delete(v, k)
+		}
+		for _, x := range v {
+			withoutSources(x)
+		}
+	case []any:
+		for _, x := range v {
+			withoutSources(x)
+		}
+	}
+	return v
 }
 
 // goFile puts a head with the imports that a text uses before it.

@@ -2457,6 +2457,40 @@ const (
 	OpenconfigSystemLogging_SyslogSeverity_DEBUG E_OpenconfigSystemLogging_SyslogSeverity = 8
 )
 
+// E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access is a derived int64 type which is used to represent
+// the enumerated node OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access. An additional value named
+// OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access int64
+
+// IsYANGGoEnum ensures that OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access implements the yang.GoEnum
+// interface. This ensures that OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access can be identified as a
+// mapped type for a YANG enumeration.
+func (E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access) IsYANGGoEnum() {
+}
+
+// ΛMap returns the value lookup map associated with  OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access.
+func (E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access.
+func (e E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access")
+}
+
+const (
+	// OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_UNSET corresponds to the value UNSET of OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access
+	OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_UNSET E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access = 0
+	// OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_DENY corresponds to the value DENY of OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access
+	OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_DENY E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access = 1
+	// OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_READ corresponds to the value READ of OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access
+	OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_READ E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access = 2
+	// OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_WRITE corresponds to the value WRITE of OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access
+	OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access_WRITE E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access = 3
+)
+
 // E_OpenconfigSystem_System_Cpus_Cpu_State_Index_Enum is a derived int64 type which is used to represent
 // the enumerated node OpenconfigSystem_System_Cpus_Cpu_State_Index_Enum. An additional value named
 // OpenconfigSystem_System_Cpus_Cpu_State_Index_Enum_UNSET is added to the enumeration which is used as

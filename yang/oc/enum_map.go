@@ -671,6 +671,11 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		7: {Name: "INFORMATIONAL"},
 		8: {Name: "DEBUG"},
 	},
+	"E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access": {
+		1: {Name: "DENY"},
+		2: {Name: "READ"},
+		3: {Name: "WRITE"},
+	},
 	"E_OpenconfigSystem_System_Cpus_Cpu_State_Index_Enum": {
 		1: {Name: "ALL"},
 	},
@@ -1216,6 +1221,12 @@ func initΛEnumTypes() {
 		},
 		"/system/aaa/authentication/users/user/state/role": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigAaaTypes_SYSTEM_DEFINED_ROLES)(0)),
+		},
+		"/system/aaa/authorization/roles/role/rules/rule/config/access": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access)(0)),
+		},
+		"/system/aaa/authorization/roles/role/rules/rule/state/access": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigSystem_System_Aaa_Authorization_Roles_Role_Rules_Rule_Config_Access)(0)),
 		},
 		"/system/alarms/alarm/state/severity": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigAlarmTypes_OPENCONFIG_ALARM_SEVERITY)(0)),
