@@ -34,6 +34,7 @@ func bgpConfig(c *config.Config, n *config.NetworkInstance) bgp.Config {
 		Distance:  bgp.Distance{EBGP: b.Distance.EBGP, IBGP: b.Distance.IBGP},
 		GracefulRestart: bgp.GracefulRestart{
 			Enabled:         isOn(b.GracefulRestart.Enabled),
+			HelperOnly:      b.GracefulRestart.HelperOnly,
 			RestartTime:     seconds(b.GracefulRestart.RestartTime),
 			DeferralTime:    seconds(cmp.Or(b.GracefulRestart.DeferralTime, 120)),
 			StaleRoutesTime: seconds(cmp.Or(b.GracefulRestart.StaleTime, 300)),
@@ -41,7 +42,11 @@ func bgpConfig(c *config.Config, n *config.NetworkInstance) bgp.Config {
 		Policy: policyDefs(&c.RoutingPolicy, b.ASN), Networks: b.Networks,
 	}
 	for _, g := range b.PeerGroups {
-		out.PeerGroups = append(out.PeerGroups, bgp.PeerGroup{Name: g.Name, PeerSettings: peerSettings(b, g.PeerOptions)})
+		s := peerSettings(b, g.PeerOptions)
+		if len(s.Families) == 0 {
+			s.Families = families(b.Families)
+		}
+		out.PeerGroups = append(out.PeerGroups, bgp.PeerGroup{Name: g.Name, PeerSettings: s})
 	}
 	for _, nb := range b.Neighbors {
 		// Groups are merged here already: being on or off is inherited as well.
@@ -49,7 +54,10 @@ func bgpConfig(c *config.Config, n *config.NetworkInstance) bgp.Config {
 		one := bgp.Neighbor{
 			Address: nb.Address, PeerGroup: nb.PeerGroup, Disabled: !isOn(o.Enabled), PeerSettings: peerSettings(b, nb.PeerOptions),
 		}
-		one.Interface = nb.Interface
+		one.Interface, one.RemotePort = nb.Interface, nb.RemotePort
+		if len(o.Families) == 0 {
+			one.Families = families(b.Families)
+		}
 		one.NextHop6 = nextHop6(c, n.Name, cmp.Or(o.LocalAddress, nb.Address))
 		if nb.Address.Is6() && nb.Address.IsLinkLocalUnicast() {
 			one.Address = nb.Address.WithZone(nb.Interface)
@@ -88,9 +96,9 @@ func peerSettings(b *config.BGP, o config.PeerOptions) bgp.PeerSettings {
 		RouteReflectorClient: o.RouteReflectorClient, NextHopSelf: o.NextHopSelf, AllowOwnAS: o.AllowOwnAS,
 		ReplacePeerAS: o.ReplacePeerAS, RemovePrivateAS: bgp.PrivateAS(o.RemovePrivateAS), Import: o.ImportPolicies,
 		Export: o.ExportPolicies, DefaultImport: disposition(o.DefaultImport), DefaultExport: disposition(o.DefaultExport),
-		GracefulRestart: o.GracefulRestart, IdleHoldAfterRst: 5 * time.Second,
+		GracefulRestart: o.GracefulRestart, IdleHoldAfterRst: 5 * time.Second, TCPMSS: o.TCPMSS, ClusterID: o.ClusterID,
 	}
-	if o.RouteReflectorClient != nil && *o.RouteReflectorClient {
+	if o.RouteReflectorClient != nil && *o.RouteReflectorClient && !s.ClusterID.IsValid() {
 		s.ClusterID = b.ClusterID
 	}
 	for _, f := range o.Families {
@@ -113,9 +121,20 @@ func familyOf(name config.AddressFamily) bgp.Family {
 	return bgp.IPv4Unicast
 }
 
+func families(names []config.AddressFamily) []bgp.Family {
+	var all []bgp.Family
+	for _, n := range names {
+		all = append(all, familyOf(n))
+	}
+	return all
+}
+
 // familiesOf are the families exchanged with a neighbour.
-func familiesOf(a netip.Addr, o config.PeerOptions) []bgp.Family {
-	if len(o.Families) == 0 {
+func familiesOf(b *config.BGP, a netip.Addr, o config.PeerOptions) []bgp.Family {
+	switch {
+	case len(o.Families) == 0 && len(b.Families) > 0:
+		return families(b.Families)
+	case len(o.Families) == 0:
 		return []bgp.Family{bgp.FamilyOf(a)}
 	}
 	var all []bgp.Family
@@ -197,6 +216,9 @@ func setMatch(name string, kind config.MatchKind) *bgp.SetMatch {
 
 func policyMatch(r *config.RoutingPolicy, m *config.Match) bgp.Match {
 	out := bgp.Match{
+		ExtCommunitySet:   setMatch(m.ExtCommunitySet, m.ExtCommunityMatch),
+		LargeCommunitySet: setMatch(m.LargeCommunitySet, m.LargeCommunityMatch),
+		Families:          families(m.Families), ASPathLength: compare(m.ASPathLength), CommunityCount: compare(m.CommunityCount),
 		PrefixSet: setMatch(m.PrefixSet, m.PrefixMatch), NeighborSet: setMatch(m.NeighborSet, m.NeighborMatch),
 		ASPathSet: setMatch(m.ASPathSet, m.ASPathMatch), Origin: string(m.Origin),
 	}
@@ -220,7 +242,23 @@ func policyMatch(r *config.RoutingPolicy, m *config.Match) bgp.Match {
 	if m.MaxASPathLength != 0 {
 		out.ASPathLength = &bgp.Compare{Op: "le", Value: m.MaxASPathLength}
 	}
+	for _, a := range m.NextHops {
+		out.NextHops = append(out.NextHops, netip.PrefixFrom(a, a.BitLen()))
+	}
+	switch m.RouteType {
+	case "internal":
+		out.RouteType = bgp.InternalRoute
+	case "external":
+		out.RouteType = bgp.ExternalRoute
+	}
 	return out
+}
+
+func compare(c *config.Compare) *bgp.Compare {
+	if c == nil {
+		return nil
+	}
+	return &bgp.Compare{Op: string(cmp.Or(c.Operator, config.OperatorEQ)), Value: c.Value}
 }
 
 func policyActions(a *config.Actions, asn uint32) bgp.Actions {
@@ -233,6 +271,12 @@ func policyActions(a *config.Actions, asn uint32) bgp.Actions {
 	}
 	if a.SetMED != nil {
 		out.MED = &bgp.MEDOp{Op: "set", Value: *a.SetMED}
+		switch a.MEDAction {
+		case "add":
+			out.MED.Op = "add"
+		case "subtract":
+			out.MED.Op = "sub"
+		}
 	}
 	switch a.SetNextHop {
 	case "":
@@ -240,6 +284,8 @@ func policyActions(a *config.Actions, asn uint32) bgp.Actions {
 		out.NextHop = &bgp.NextHopOp{Self: true}
 	case "unchanged":
 		out.NextHop = &bgp.NextHopOp{Unchanged: true}
+	case "peer-address":
+		out.NextHop = &bgp.NextHopOp{Peer: true}
 	default:
 		if addr, err := netip.ParseAddr(a.SetNextHop); err == nil {
 			out.NextHop = &bgp.NextHopOp{Address: addr}
@@ -248,13 +294,20 @@ func policyActions(a *config.Actions, asn uint32) bgp.Actions {
 	if a.Prepend != 0 {
 		out.Prepend = &bgp.PrependOp{ASN: cmp.Or(a.PrependAS, asn), Repeat: a.Prepend}
 	}
-	switch {
-	case len(a.RemoveCommunities) > 0:
-		out.Community = &bgp.CommunityOp{Op: "remove", Communities: a.RemoveCommunities}
-	case len(a.SetCommunities) > 0:
-		out.Community = &bgp.CommunityOp{Op: "replace", Communities: a.SetCommunities}
-	case len(a.AddCommunities) > 0:
-		out.Community = &bgp.CommunityOp{Op: "add", Communities: a.AddCommunities}
-	}
+	out.Community = communityOp(a.RemoveCommunities, a.SetCommunities, a.AddCommunities)
+	out.ExtCommunity = communityOp(a.RemoveExtCommunities, a.SetExtCommunities, a.AddExtCommunities)
+	out.LargeCommunity = communityOp(a.RemoveLargeCommunities, a.SetLargeCommunities, a.AddLargeCommunities)
 	return out
+}
+
+func communityOp(remove, set, add []string) *bgp.CommunityOp {
+	switch {
+	case len(remove) > 0:
+		return &bgp.CommunityOp{Op: "remove", Communities: remove}
+	case len(set) > 0:
+		return &bgp.CommunityOp{Op: "replace", Communities: set}
+	case len(add) > 0:
+		return &bgp.CommunityOp{Op: "add", Communities: add}
+	}
+	return nil
 }

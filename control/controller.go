@@ -174,7 +174,7 @@ func (c *Controller) startAllBGP(ctx context.Context) {
 		}
 		for _, nb := range n.BGP.Neighbors {
 			if o := n.BGP.Resolve(nb); isOn(o.Enabled) {
-				c.restart.expectEndOfRIB(n.Name, nb.Address, familiesOf(nb.Address, o)...)
+				c.restart.expectEndOfRIB(n.Name, nb.Address, familiesOf(n.BGP, nb.Address, o)...)
 			}
 		}
 	}

@@ -21,6 +21,8 @@ type BGP struct {
 	// Distance is the administrative distance.
 	Distance        BGPDistance     `cfg:"distance"`
 	GracefulRestart GracefulRestart `cfg:"graceful-restart"`
+	// Families are those of the peers that name none of their own; default: that of the peer's address.
+	Families []AddressFamily `cfg:"families"`
 	// Networks are announced always.
 	Networks []netip.Prefix `cfg:"networks"`
 	// Redistribute announces routes of other sources.
@@ -50,11 +52,13 @@ type BGPDistance struct {
 type GracefulRestart struct {
 	// Enabled defaults to true.
 	Enabled *bool `cfg:"enabled"`
+	// HelperOnly keeps the routes of peers that restart, but does not ask them to keep ours.
+	HelperOnly bool `cfg:"helper-only"`
 	// RestartTime in seconds, 1 to 4,095; default 120: how long the peers keep our routes.
 	RestartTime uint16 `cfg:"restart-time"`
 	// DeferralTime in seconds, 1 to 3,600; default 120: how long we wait for the peers' end-of-RIB after our own restart.
 	DeferralTime uint16 `cfg:"deferral-time"`
-	// StaleTime in seconds, 1 to 86,400; default 300: how long we keep the routes of a peer that restarts (helper).
+	// StaleTime in seconds, 1 to 65,535; default 300: how long we keep the routes of a peer that restarts (helper).
 	StaleTime uint32 `cfg:"stale-time"`
 }
 
@@ -72,11 +76,19 @@ func (RedistributeSource) Values() []string {
 	return []string{string(RedistributeConnected), string(RedistributeStatic)}
 }
 
-// Redistribute announces the best routes of a source; BGP's export policies may change their attributes.
+// Redistribute announces the best routes of a source; BGP's export policies may change their attributes. There is one for a
+// source and family.
 type Redistribute struct {
-	Source RedistributeSource `cfg:"source,key"`
+	Source RedistributeSource `cfg:"source"`
+	// Family of the routes; default: both.
+	Family AddressFamily `cfg:"family"`
 	// PrefixSet lets only the routes pass that match it; default: all.
 	PrefixSet string `cfg:"prefix-set"`
+	// Policies are asked in order about what passes; the first that accepts or rejects decides. Routes that are redistributed come
+	// from no neighbor, and have no AS path and no communities.
+	Policies []string `cfg:"policies"`
+	// Default decides when no policy did; default accept.
+	Default Disposition `cfg:"default"`
 }
 
 // PeerGroup is a set of options for many neighbours.
@@ -90,7 +102,9 @@ type BGPNeighbor struct {
 	Address netip.Addr `cfg:"address,key"`
 	// Interface is needed for a link-local address.
 	Interface string `cfg:"interface"`
-	PeerGroup string `cfg:"peer-group"`
+	// RemotePort is the peer's TCP port; default 179.
+	RemotePort uint16 `cfg:"remote-port"`
+	PeerGroup  string `cfg:"peer-group"`
 	PeerOptions
 }
 
@@ -124,8 +138,12 @@ type PeerOptions struct {
 	Passive *bool `cfg:"passive"`
 	// LocalAddress is our end of the session; default: what the route to the peer gives.
 	LocalAddress netip.Addr `cfg:"local-address"`
+	// TCPMSS bounds the segments of the session, 88 to 65,535 bytes; default: what the path allows.
+	TCPMSS uint16 `cfg:"tcp-mss"`
 	// RouteReflectorClient (iBGP); default false.
 	RouteReflectorClient *bool `cfg:"route-reflector-client"`
+	// ClusterID of such a client (RFC 4456); default: the instance's.
+	ClusterID netip.Addr `cfg:"cluster-id"`
 	// NextHopSelf announces our own address as the next hop to an iBGP peer; default false.
 	NextHopSelf *bool `cfg:"next-hop-self"`
 	// AllowOwnAS is how often our own AS may be in a received path, up to 10; default 0.

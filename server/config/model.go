@@ -23,6 +23,7 @@ type Config struct {
 	RoutingPolicy    RoutingPolicy     `cfg:"routing-policy"`
 	Settings         Settings          `cfg:"settings"`
 	TCP              TCP               `cfg:"tcp"`
+	AAA              AAA               `cfg:"aaa"`
 }
 
 // System is what belongs to the box and its two processes. Changes of Dataplane and of the listen addresses take effect when
@@ -86,6 +87,8 @@ type Dataplane struct {
 // NetworkInstance is a VRF: tables and routing protocols of its own.
 type NetworkInstance struct {
 	Name string `cfg:"name,key"`
+	// Description is for people, at most 255 bytes.
+	Description string `cfg:"description"`
 	// IPv4Routes and IPv6Routes are the sizes of its tables; default 65,536 and 16,384. Not for "default", whose sizes are in
 	// system.dataplane.
 	IPv4Routes   uint32        `cfg:"ipv4-routes"`

@@ -17,9 +17,10 @@ type PrefixSet struct {
 	Prefixes []PrefixMatch `cfg:"prefixes"`
 }
 
-// PrefixMatch is a prefix and the lengths, between Min and Max, that match below it; both default to the prefix's own length.
+// PrefixMatch is a prefix and the lengths, between Min and Max, that match below it; both default to the prefix's own length. A
+// prefix may be there with several ranges.
 type PrefixMatch struct {
-	Prefix netip.Prefix `cfg:"prefix,key"`
+	Prefix netip.Prefix `cfg:"prefix"`
 	Min    uint8        `cfg:"min"`
 	Max    uint8        `cfg:"max"`
 }
@@ -89,18 +90,58 @@ type Match struct {
 	CommunitySet string    `cfg:"community-set"`
 	// CommunityMatch is any (default), all or invert.
 	CommunityMatch MatchKind `cfg:"community-match"`
-	ASPathSet      string    `cfg:"as-path-set"`
+	// ExtCommunitySet and LargeCommunitySet are sets of these types, besides a CommunitySet of another.
+	ExtCommunitySet     string    `cfg:"ext-community-set"`
+	ExtCommunityMatch   MatchKind `cfg:"ext-community-match"`
+	LargeCommunitySet   string    `cfg:"large-community-set"`
+	LargeCommunityMatch MatchKind `cfg:"large-community-match"`
+	ASPathSet           string    `cfg:"as-path-set"`
 	// ASPathMatch is any (default), all or invert.
 	ASPathMatch MatchKind `cfg:"as-path-match"`
 	NeighborSet string    `cfg:"neighbor-set"`
 	// NeighborMatch is any (default) or invert.
 	NeighborMatch MatchKind `cfg:"neighbor-match"`
-	// MinASPathLength and MaxASPathLength bound the number of AS in the path; only one of them may be set.
+	// MinASPathLength and MaxASPathLength bound the number of AS in the path; only one of them and of ASPathLength may be set.
 	MinASPathLength uint32 `cfg:"min-as-path-length"`
 	MaxASPathLength uint32 `cfg:"max-as-path-length"`
+	// ASPathLength and CommunityCount compare the numbers of AS in the path and of communities.
+	ASPathLength   *Compare `cfg:"as-path-length"`
+	CommunityCount *Compare `cfg:"community-count"`
 	// Origin is the ORIGIN attribute.
 	Origin Origin `cfg:"origin"`
+	// NextHops holds for routes whose next hop is one of these.
+	NextHops []netip.Addr `cfg:"next-hops"`
+	// RouteType is where the route comes from: a peer in our AS (internal) or another one (external).
+	RouteType RouteType `cfg:"route-type"`
+	// Families of the routes.
+	Families []AddressFamily `cfg:"families"`
 }
+
+// Compare compares a number.
+type Compare struct {
+	// Operator is eq (default), ge or le.
+	Operator Operator `cfg:"operator"`
+	Value    uint32   `cfg:"value"`
+}
+
+// Operator compares two numbers.
+type Operator string
+
+// The operators.
+const (
+	OperatorEQ Operator = "eq"
+	OperatorGE Operator = "ge"
+	OperatorLE Operator = "le"
+)
+
+// Values are the operators.
+func (Operator) Values() []string { return []string{"eq", "ge", "le"} }
+
+// RouteType is a kind of peers that routes come from.
+type RouteType string
+
+// Values are the kinds.
+func (RouteType) Values() []string { return []string{"internal", "external"} }
 
 // Origin is BGP's ORIGIN attribute.
 type Origin string
@@ -122,9 +163,11 @@ type Actions struct {
 	SetLocalPref *uint32 `cfg:"set-local-pref"`
 	// SetMED is MULTI_EXIT_DISC.
 	SetMED *uint32 `cfg:"set-med"`
+	// MEDAction says what is done with SetMED: set (default), add or subtract.
+	MEDAction MEDAction `cfg:"med-action"`
 	// SetOrigin is ORIGIN.
 	SetOrigin Origin `cfg:"set-origin"`
-	// SetNextHop is an address, "self" or "unchanged".
+	// SetNextHop is an address, "self", "peer-address" or "unchanged".
 	SetNextHop string `cfg:"set-next-hop"`
 	// Prepend puts PrependAS (default: our own AS) this many times before the path, up to 32.
 	Prepend   uint8  `cfg:"prepend"`
@@ -133,4 +176,17 @@ type Actions struct {
 	RemoveCommunities []string `cfg:"remove-communities"`
 	SetCommunities    []string `cfg:"set-communities"`
 	AddCommunities    []string `cfg:"add-communities"`
+	// The same for extended and for large communities.
+	RemoveExtCommunities   []string `cfg:"remove-ext-communities"`
+	SetExtCommunities      []string `cfg:"set-ext-communities"`
+	AddExtCommunities      []string `cfg:"add-ext-communities"`
+	RemoveLargeCommunities []string `cfg:"remove-large-communities"`
+	SetLargeCommunities    []string `cfg:"set-large-communities"`
+	AddLargeCommunities    []string `cfg:"add-large-communities"`
 }
+
+// MEDAction is what is done with a MED.
+type MEDAction string
+
+// Values are the actions.
+func (MEDAction) Values() []string { return []string{"set", "add", "subtract"} }

@@ -41,7 +41,7 @@ func (v *validator) bgp(n *NetworkInstance, p string) {
 	limit(v, p+".distance.ibgp", b.Distance.IBGP, 1, 254)
 	limit(v, p+".graceful-restart.restart-time", b.GracefulRestart.RestartTime, 1, 4095)
 	limit(v, p+".graceful-restart.deferral-time", b.GracefulRestart.DeferralTime, 1, 3600)
-	limit(v, p+".graceful-restart.stale-time", b.GracefulRestart.StaleTime, 1, 86400)
+	limit(v, p+".graceful-restart.stale-time", b.GracefulRestart.StaleTime, 1, 65535)
 	for i, a := range b.ListenAddresses {
 		if !a.IsUnspecified() && !v.hasAddress(n.Name, a) {
 			v.errs.addf(fmt.Sprintf("%s.listen-addresses[%d]", p, i), "no interface of the instance has the address %s", a)
@@ -52,10 +52,8 @@ func (v *validator) bgp(n *NetworkInstance, p string) {
 			v.errs.addf(fmt.Sprintf("%s.networks[%d]", p, i), "%s %s", q, why)
 		}
 	}
-	for _, r := range b.Redistribute {
-		known(v, fmt.Sprintf("%s.redistribute[%s].prefix-set", p, r.Source), r.PrefixSet, v.c.RoutingPolicy.PrefixSets, "prefix set",
-			func(s PrefixSet) string { return s.Name })
-	}
+	unique(v, p+".families", b.Families)
+	v.redistribute(b, p)
 	for i := range b.PeerGroups {
 		g := &b.PeerGroups[i]
 		at := fmt.Sprintf("%s.peer-groups[%s]", p, g.Name)
@@ -76,6 +74,34 @@ func (v *validator) bgp(n *NetworkInstance, p string) {
 			v.errs.addf(at+".peer-group", "is missing")
 		}
 		known(v, at+".peer-group", d.PeerGroup, b.PeerGroups, "peer group", func(g PeerGroup) string { return g.Name })
+	}
+}
+
+func (v *validator) redistribute(b *BGP, p string) {
+	for i, r := range b.Redistribute {
+		at := fmt.Sprintf("%s.redistribute[%d]", p, i)
+		if r.Source == "" {
+			v.errs.addf(at+".source", "is missing")
+		}
+		for _, o := range b.Redistribute[:i] {
+			if o.Source == r.Source && (o.Family == r.Family || o.Family == "" || r.Family == "") {
+				v.errs.addf(at+".source", "%s is there twice", r.Source)
+				break
+			}
+		}
+		known(v, at+".prefix-set", r.PrefixSet, v.c.RoutingPolicy.PrefixSets, "prefix set", func(s PrefixSet) string { return s.Name })
+		for j, name := range r.Policies {
+			known(v, fmt.Sprintf("%s.policies[%d]", at, j), name, v.c.RoutingPolicy.Policies, "policy", func(q Policy) string { return q.Name })
+		}
+	}
+}
+
+// unique reports what is in a list twice.
+func unique[T comparable](v *validator, path string, list []T) {
+	for i, x := range list {
+		if slices.Contains(list[:i], x) {
+			v.errs.addf(fmt.Sprintf("%s[%d]", path, i), "%v is there twice", x)
+		}
 	}
 }
 
@@ -156,6 +182,10 @@ func (v *validator) peerOptions(n *NetworkInstance, o PeerOptions, p string) {
 		v.errs.addf(p+".keepalive", "%d is not less than the hold time of %d", o.Keepalive, hold)
 	}
 	limit(v, p+".allow-own-as", o.AllowOwnAS, 1, 10)
+	limit(v, p+".tcp-mss", o.TCPMSS, 88, 65535)
+	if c := o.ClusterID; c.IsValid() && (!c.Is4() || c.IsUnspecified()) {
+		v.errs.addf(p+".cluster-id", "%s is not an IPv4 address other than 0.0.0.0", c)
+	}
 	if l := o.LocalAddress; l.IsValid() && !v.hasAddress(n.Name, l) {
 		v.errs.addf(p+".local-address", "no interface of the instance has the address %s", l)
 	}

@@ -69,11 +69,15 @@ func (v *validator) prefixSet(s PrefixSet, p string) {
 	if len(s.Prefixes) == 0 {
 		v.errs.addf(p+".prefixes", "is missing")
 	}
-	for _, m := range s.Prefixes {
+	for i, m := range s.Prefixes {
 		if !m.Prefix.IsValid() {
+			v.errs.addf(fmt.Sprintf("%s.prefixes[%d].prefix", p, i), "is missing")
 			continue
 		}
 		at := fmt.Sprintf("%s.prefixes[%s]", p, m.Prefix)
+		if slices.Contains(s.Prefixes[:i], m) {
+			v.errs.addf(at, "is there twice")
+		}
 		if m.Prefix != m.Prefix.Masked() {
 			v.errs.addf(at+".prefix", "has bits set past its length: %s?", m.Prefix.Masked())
 		}
@@ -150,6 +154,15 @@ func (v *validator) statement(s *Statement, p string) {
 	m, a := &s.Match, &s.Actions
 	known(v, p+".match.prefix-set", m.PrefixSet, r.PrefixSets, "prefix set", func(x PrefixSet) string { return x.Name })
 	known(v, p+".match.community-set", m.CommunitySet, r.CommunitySets, "community set", func(x CommunitySet) string { return x.Name })
+	v.communityType(p+".match.ext-community-set", m.ExtCommunitySet, "extended")
+	v.communityType(p+".match.large-community-set", m.LargeCommunitySet, "large")
+	if m.CommunitySet != "" {
+		for _, s := range r.CommunitySets {
+			if s.Name == m.CommunitySet && (s.Type == "extended" && m.ExtCommunitySet != "" || s.Type == "large" && m.LargeCommunitySet != "") {
+				v.errs.addf(p+".match.community-set", "%s is of type %s, as the other set is: use two statements", s.Name, s.Type)
+			}
+		}
+	}
 	known(v, p+".match.as-path-set", m.ASPathSet, r.ASPathSets, "AS path set", func(x ASPathSet) string { return x.Name })
 	known(v, p+".match.neighbor-set", m.NeighborSet, r.NeighborSets, "neighbor set", func(x NeighborSet) string { return x.Name })
 	for _, k := range []struct {
@@ -158,6 +171,8 @@ func (v *validator) statement(s *Statement, p string) {
 		all       bool
 	}{
 		{"prefix", m.PrefixSet, m.PrefixMatch, false}, {"community", m.CommunitySet, m.CommunityMatch, true},
+		{"ext-community", m.ExtCommunitySet, m.ExtCommunityMatch, true},
+		{"large-community", m.LargeCommunitySet, m.LargeCommunityMatch, true},
 		{"as-path", m.ASPathSet, m.ASPathMatch, true}, {"neighbor", m.NeighborSet, m.NeighborMatch, false},
 	} {
 		if k.kind != "" && k.set == "" {
@@ -170,13 +185,31 @@ func (v *validator) statement(s *Statement, p string) {
 	if m.MinASPathLength != 0 && m.MaxASPathLength != 0 {
 		v.errs.addf(p+".match.max-as-path-length", "excludes min-as-path-length: use two statements")
 	}
+	if m.ASPathLength != nil && m.MinASPathLength+m.MaxASPathLength != 0 {
+		v.errs.addf(p+".match.as-path-length", "excludes min-as-path-length and max-as-path-length")
+	}
+	unique(v, p+".match.next-hops", m.NextHops)
+	unique(v, p+".match.families", m.Families)
 	v.actions(a, p+".actions")
 }
 
+// communityType checks a reference to a set that has to be of a type.
+func (v *validator) communityType(path, name string, t CommunityType) {
+	if name == "" {
+		return
+	}
+	i := slices.IndexFunc(v.c.RoutingPolicy.CommunitySets, func(s CommunitySet) bool { return s.Name == name })
+	if i < 0 {
+		v.errs.addf(path, "there is no community set %s", show(name))
+	} else if have := v.c.RoutingPolicy.CommunitySets[i].Type; have != t {
+		v.errs.addf(path, "%s is a set of communities of another type, %s", show(name), have)
+	}
+}
+
 func (v *validator) actions(a *Actions, p string) {
-	if h := a.SetNextHop; h != "" && h != "self" && h != "unchanged" {
+	if h := a.SetNextHop; h != "" && h != "self" && h != "unchanged" && h != "peer-address" {
 		if addr, err := netip.ParseAddr(h); err != nil || addr.Zone() != "" || addr.IsMulticast() || addr.IsUnspecified() {
-			v.errs.addf(p+".set-next-hop", "%s is not an address, self or unchanged", show(h))
+			v.errs.addf(p+".set-next-hop", "%s is not an address, self, peer-address or unchanged", show(h))
 		}
 	}
 	limit(v, p+".prepend", a.Prepend, 1, 32)
@@ -184,24 +217,31 @@ func (v *validator) actions(a *Actions, p string) {
 		v.errs.addf(p+".prepend", "is missing")
 	}
 	v.asn(p+".prepend-as", a.PrependAS)
+	if a.MEDAction != "" && a.SetMED == nil {
+		v.errs.addf(p+".set-med", "is missing")
+	}
+	v.communityChange(p, "communities", "", a.RemoveCommunities, a.SetCommunities, a.AddCommunities)
+	v.communityChange(p, "ext-communities", "extended", a.RemoveExtCommunities, a.SetExtCommunities, a.AddExtCommunities)
+	v.communityChange(p, "large-communities", "large", a.RemoveLargeCommunities, a.SetLargeCommunities, a.AddLargeCommunities)
+}
+
+// communityChange checks the three ways to change communities of a type, of which one may be used.
+func (v *validator) communityChange(p, name string, t CommunityType, remove, set, add []string) {
 	used := 0
 	for _, l := range []struct {
-		name    string
+		verb    string
 		list    []string
 		pattern bool
-	}{
-		{"remove-communities", a.RemoveCommunities, true}, {"set-communities", a.SetCommunities, false},
-		{"add-communities", a.AddCommunities, false},
-	} {
+	}{{"remove", remove, true}, {"set", set, false}, {"add", add, false}} {
 		if len(l.list) > 0 {
 			used++
 		}
 		for i, c := range l.list {
-			v.community(fmt.Sprintf("%s.%s[%d]", p, l.name, i), c, "", l.pattern)
+			v.community(fmt.Sprintf("%s.%s-%s[%d]", p, l.verb, name, i), c, t, l.pattern)
 		}
 	}
 	if used > 1 {
-		v.errs.addf(p, "remove-communities, set-communities and add-communities exclude each other: use two statements")
+		v.errs.addf(p, "remove-%[1]s, set-%[1]s and add-%[1]s exclude each other: use two statements", name)
 	}
 }
 

@@ -14,6 +14,9 @@ func (v *validator) instance(n *NetworkInstance) {
 	if len(v.c.NetworkInstances) > MaxInstances && n == &v.c.NetworkInstances[0] {
 		v.errs.addf("network-instances", "%d instances, at most %d are allowed", len(v.c.NetworkInstances), MaxInstances)
 	}
+	if len(n.Description) > 255 {
+		v.errs.addf(p+".description", "is longer than 255 bytes")
+	}
 	limit(v, p+".ipv4-routes", n.IPv4Routes, 1, 16<<20)
 	limit(v, p+".ipv6-routes", n.IPv6Routes, 1, 16<<20)
 	if n.Name == DefaultInstance && (n.IPv4Routes != 0 || n.IPv6Routes != 0) {
