@@ -2,5 +2,7 @@ package model
 
 // sections in the order in which they are read and written.
 func sections() []section {
-	return []section{}
+	return []section{
+		tcpSection(),
+	}
 }
