@@ -3,6 +3,9 @@ package model
 // sections in the order in which they are read and written.
 func sections() []section {
 	return []section{
+		interfacesSection(),
+		systemSection(),
+		dataplaneSection(),
 		tcpSection(),
 	}
 }
