@@ -1,0 +1,88 @@
+package gnmiserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc"
+
+	"millrace/server/telemetry"
+	"millrace/yang/schema"
+	"millrace/yang/tree"
+)
+
+// Version of gNMI that is spoken.
+const Version = "0.10.0"
+
+// Limits of a call.
+const (
+	defaultMaxAnswer = 16 << 20
+	maxGetPaths      = 1024
+	maxSetPaths      = 100_000
+	// Steps of a path, and bytes of the value of a key.
+	maxElems    = 64
+	maxKeyBytes = 4096
+	// Nodes that wildcards of one path may open.
+	maxPatterns = 4096
+)
+
+// Authorizer says who may read and write what. Nobody but the kernel knows better than it; nil lets everybody do everything.
+type Authorizer interface {
+	// Check returns nil if the caller in the context may read, or write, the node at a path.
+	Check(ctx context.Context, path tree.Path, write bool) error
+}
+
+// StateReader reads the state.
+type StateReader interface {
+	// Read calls emit with all leaves of state that m takes or that lie below what it takes; it may give others too.
+	Read(ctx context.Context, m tree.Pattern, emit func(telemetry.Batch) error) error
+}
+
+// Options of the service. Store and Hub have to be given.
+type Options struct {
+	Schema    *schema.Schema
+	Store     Store
+	Hub       StateReader
+	Authorize Authorizer
+	Logger    *slog.Logger
+	// MaxAnswer bounds what Get answers, in bytes; 0: 16 MiB.
+	MaxAnswer int
+}
+
+// Server is the service.
+type Server struct {
+	gpb.UnimplementedGNMIServer
+	opt         Options
+	schema      *schema.Schema
+	log         *slog.Logger
+	arbitration *arbitration
+	now         func() time.Time
+}
+
+// New makes the service.
+func New(o Options) (*Server, error) {
+	if o.Schema == nil || o.Store == nil || o.Hub == nil {
+		return nil, errors.New("gNMI: the schema, a store and a hub are needed")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxAnswer <= 0 {
+		o.MaxAnswer = defaultMaxAnswer
+	}
+	return &Server{opt: o, schema: o.Schema, log: o.Logger, arbitration: newArbitration(), now: time.Now}, nil
+}
+
+// Register adds the service to a gRPC server.
+func (s *Server) Register(r grpc.ServiceRegistrar) { gpb.RegisterGNMIServer(r, s) }
+
+// may is Check of the Authorizer, if there is one.
+func (s *Server) may(ctx context.Context, p tree.Path, write bool) error {
+	if s.opt.Authorize == nil {
+		return nil
+	}
+	return s.opt.Authorize.Check(ctx, p, write)
+}
