@@ -2,6 +2,7 @@ package rib
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -16,8 +17,8 @@ const namedKey = "\xff"
 // that ARP knows. An empty NextHop.VRF means the default instance. It returns
 // when resolution has settled; nhs is not kept.
 func (r *RIB) SetGroup(name string, nhs []NextHop) error {
-	if name == "" || len(name) > 255 {
-		return fieldErr("group", "a name of 1 to 255 bytes is needed")
+	if name == "" || len(name) > 511 {
+		return fieldErr("group", "a name of 1 to 511 bytes is needed")
 	}
 	r.mu.Lock()
 	hops, err := r.canonHops(r.vrfs[DefaultVRF].tables[0], &Route{NextHops: nhs}, MaxGroupHops)
@@ -108,6 +109,39 @@ func (r *RIB) Group(name string) (GroupInfo, error) {
 		info.FIB = FIBInstalled
 	}
 	return info, nil
+}
+
+// Placement is what has become of one source's candidate for a prefix.
+type Placement struct {
+	Exists   bool // there is such a candidate
+	Eligible bool // its next hops resolve
+	Best     bool // it is in use
+	FIB      FIBState
+	FIBCode  uint8 // why, if FIBFailed
+}
+
+// Placement returns what has become of a candidate, and the FIB's state of its
+// prefix even if there is none. It is cheap.
+func (r *RIB) Placement(vrf string, p netip.Prefix, s Source, origin string) Placement {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	in := r.vrfs[canonVRF(vrf)]
+	if in == nil || !p.IsValid() {
+		return Placement{}
+	}
+	t := in.table(p.Addr())
+	n := t.routes.find(addrKey(p.Addr()), uint8(p.Bits()))
+	if n == 0 {
+		return Placement{}
+	}
+	ei := t.routes.nodes.at(n).val
+	e := r.entries.at(ei)
+	var pl Placement
+	pl.FIB, pl.FIBCode = r.fibState(e)
+	if c := r.findCand(ei, originKey{s, origin}); c != 0 {
+		pl.Exists, pl.Eligible, pl.Best = true, r.groups[r.cands.at(c).set].ok(), e.best == c
+	}
+	return pl
 }
 
 func (r *RIB) namedGroup(name string) (uint32, *group, error) {

@@ -157,18 +157,24 @@ func (r *RIB) info(e *entry) RouteInfo {
 		}
 		ri.Candidates = append(ri.Candidates, r.candInfo(t, ri.Prefix, c))
 	}
+	ri.FIB, ri.FIBCode = r.fibState(e)
+	return ri
+}
+
+// fibState is how far a prefix is in the forwarding table and, if it failed, why.
+func (r *RIB) fibState(e *entry) (FIBState, uint8) {
 	want := r.desired(e)
 	switch {
 	case e.flags&flagFailed != 0:
-		ri.FIB, ri.FIBCode = FIBFailed, e.code
+		return FIBFailed, e.code
 	case want != e.fib || e.flags&flagInFlight != 0:
-		ri.FIB = FIBPending
+		return FIBPending, 0
 	case want != 0:
-		ri.FIB = FIBInstalled
+		return FIBInstalled, 0
 	case e.best != 0:
-		ri.FIB = FIBDataPlane
+		return FIBDataPlane, 0
 	}
-	return ri
+	return FIBNone, 0
 }
 
 func (r *RIB) candInfo(t *table, p netip.Prefix, c uint32) CandidateInfo {
