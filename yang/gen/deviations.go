@@ -28,6 +28,10 @@ func (m *models) support(sup *supported) error {
 			if !found {
 				errs = append(errs, fmt.Errorf("%s: %s: nothing of it was supported before", l.at, l.path))
 			}
+		case l.state && n.entry.ReadOnly():
+			errs = append(errs, fmt.Errorf("%s: %s: is state already", l.at, l.path))
+		case l.state:
+			m.readOnly = append(m.readOnly, n)
 		case l.all && n.leaf():
 			errs = append(errs, fmt.Errorf("%s: %s: a leaf has nothing below it", l.at, l.path))
 		case l.all:
@@ -44,6 +48,11 @@ func (m *models) support(sup *supported) error {
 		}
 	})
 	m.implied(m.root)
+	for _, n := range m.readOnly {
+		if !n.supported {
+			errs = append(errs, fmt.Errorf("%s is to be read-only and nothing of it is supported", n.path()))
+		}
+	}
 	// What is supported may refer only to what is supported.
 	m.root.walk(func(n *node) {
 		if !n.supported || !n.leaf() {
@@ -128,7 +137,7 @@ func (m *models) unsupported() []*node {
 // deviations writes the module that says what is not supported.
 func deviations(m *models, deviated []*node) ([]byte, error) {
 	imports := map[string]string{} // prefix to module
-	for _, d := range deviated {
+	for _, d := range slices.Concat(m.readOnly, deviated) {
 		for n := d; n.parent != nil; n = n.parent {
 			if other, ok := imports[n.prefix]; ok && other != n.module {
 				return nil, fmt.Errorf("modules %s and %s have the same prefix %s", other, n.module, n.prefix)
@@ -155,15 +164,20 @@ module %s {
   description
     "What Millrace does not support of the OpenConfig modules that it
     implements. A node that is not named here, and is not below one that
-    is, is supported: configuration takes effect, and state is given.";
+    is, is supported: configuration takes effect, and state is given.
+    Where a list can be configured in OpenConfig and here only has state,
+    it is made state.";
 
   revision %q {
     description
       "The lists of yang/supported.";
   }
 `, deviationsRevision)
+	for _, n := range m.readOnly {
+		fmt.Fprintf(&b, "\n  deviation %q {\n    deviate add {\n      config false;\n    }\n  }\n", n.schemaID)
+	}
 	for _, d := range deviated {
-		fmt.Fprintf(&b, "\n  deviation \"%s\" {\n    deviate not-supported;\n  }\n", strings.ReplaceAll(d.schemaID, "\"", ""))
+		fmt.Fprintf(&b, "\n  deviation %q {\n    deviate not-supported;\n  }\n", d.schemaID)
 	}
 	b.WriteString("}\n")
 	return b.Bytes(), nil

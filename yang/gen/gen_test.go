@@ -187,6 +187,19 @@ func TestSchemaFile(t *testing.T) {
 	}
 }
 
+func TestReadOnly(t *testing.T) {
+	models, root := project(t, map[string]string{"modules.txt": modulesList, "lamps.txt": "/lamps/lamp/state/...\nread-only /lamps\n"})
+	if err := run(models, root, root); err != nil {
+		t.Fatal(err)
+	}
+	if text := read(t, filepath.Join(root, "yang", "vnf-deviations.yang")); !strings.Contains(text, "deviation \"/l:lamps\" {\n    deviate add {\n      config false;") {
+		t.Errorf("no deviation in\n%s", text)
+	}
+	if page := read(t, filepath.Join(root, "docs", "tree.md")); strings.Contains(page, "\nrw ") {
+		t.Errorf("not all is state:\n%s", page)
+	}
+}
+
 func TestSameInputSameOutput(t *testing.T) {
 	models, root := project(t, map[string]string{"modules.txt": modulesList, "lamps.txt": "/lamps/...\n"})
 	var first map[string]string
@@ -226,6 +239,8 @@ func TestListErrors(t *testing.T) {
 		{"/lamps/lamp/config", "lamps.txt:1: /lamps/lamp/config: is not a leaf"},
 		{"/lamps/lamp/config/name/...", "lamps.txt:1: /lamps/lamp/config/name: a leaf has nothing below it"},
 		{"- /lamps/lamp/config/level", "lamps.txt:1: /lamps/lamp/config/level: nothing of it was supported before"},
+		{"read-only /lamps/lamp/state/hours", "lamps.txt:1: /lamps/lamp/state/hours: is state already"},
+		{"read-only /unused", "/unused is to be read-only and nothing of it is supported"},
 		{"config/name", `lamps.txt:1: "config/name" is relative to nothing`},
 		{"lamps:", `lamps.txt:1: "lamps:" has to start with /`},
 		{"/lamps/{lamp", `lamps.txt:1: "/lamps/{lamp": unmatched brace`},

@@ -33,6 +33,8 @@ type models struct {
 	own     map[string]bool
 	asked   []string
 	root    *node
+	// readOnly are made state by the deviations, in the order of the lists.
+	readOnly []*node
 }
 
 // node is a data node: choices and cases are left out of the tree.

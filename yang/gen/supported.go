@@ -17,6 +17,7 @@ import (
 //	{config,state}/{name,type,mtu}     leaves and leaf-lists; braces as in a shell
 //	state/counters/...                 a container or list with everything in it
 //	- state/counters/in-pkts           but without this, leaf or subtree
+//	read-only /components              of this only state is supported: it and all below it become state
 //
 // Paths are those of data nodes, without keys and prefixes. A path that starts with / is absolute. A presence container may
 // be named by itself. The keys of a list, and the leaves they refer to, are supported with anything in the list.
@@ -31,6 +32,7 @@ type line struct {
 	path    string
 	all     bool // and everything below
 	without bool // not supported after all
+	state   bool // supported as state only
 }
 
 func loadSupported(dir string) (*supported, error) {
@@ -82,6 +84,8 @@ func (s *supported) parse(file string, text []byte) error {
 		l := line{at: at}
 		if rest, ok := strings.CutPrefix(stmt, "- "); ok {
 			l.without, stmt = true, strings.TrimSpace(rest)
+		} else if rest, ok := strings.CutPrefix(stmt, "read-only "); ok {
+			l.state, stmt = true, strings.TrimSpace(rest)
 		}
 		if strings.ContainsAny(stmt, " \t") {
 			return fmt.Errorf("%s: %q: one path a line", at, stmt)
