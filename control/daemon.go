@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
 
 	"millrace/dataplane/client"
 	"millrace/routing/bgp"
@@ -166,17 +167,22 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 	if host, _, err := net.SplitHostPort(ListenAddress(cfg, ListenGRPC)); err == nil && host != "" && !strings.HasPrefix(host, "::") && host != "0.0.0.0" {
 		hosts = append(hosts, host)
 	}
-	pki, err := auth.Open(auth.Options{Dir: dir, Hosts: hosts, Logger: d.o.Logger})
+	who, err := auth.NewAuthenticator(func() *config.AAA { return &d.c.Config().AAA }, d.o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	pki, err := auth.Open(auth.Options{Dir: dir, Hosts: hosts, Logger: d.o.Logger, Passwords: who.TakesPasswords})
 	if err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	return grpcserver.New(grpcserver.Options{
-		Logger: d.o.Logger, Credentials: auth.NewCredentials(pki), Config: d.c, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.FIB(),
+		Logger: d.o.Logger, Auth: who, Credentials: auth.NewCredentials(pki), Config: d.c, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.FIB(),
 		BGP: func(instance string) (grpcserver.Speaker, bool) {
 			s, ok := d.c.Speaker(orDefault(instance, config.DefaultInstance))
 			return speaker(s), ok
 		},
 		Alarms: d.c, VIPs: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: time.Now(),
+		Register: []func(grpc.ServiceRegistrar){d.registerGRIBI},
 	})
 }
 

@@ -11,8 +11,12 @@ type Identity struct {
 	Name string
 	// Serial of the certificate, in hexadecimal; empty over a unix socket.
 	Serial string
-	// Method is "mtls" or "unix".
+	// Method is "mtls", "unix", or "password".
 	Method string
+	// Peer is the address of the other end, without the port; empty over a unix socket.
+	Peer string
+	// Role is what the client may do.
+	Role Role
 }
 
 type identityKey struct{}

@@ -23,6 +23,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
+	// Passwords tells whether clients without a certificate may try a user and a password; nil: never.
+	Passwords func() bool
 }
 
 // Open makes what is missing in the directory and loads it.
@@ -39,7 +41,7 @@ func Open(o Options) (*PKI, error) {
 	if err := prepare(o); err != nil {
 		return nil, fmt.Errorf("certificates in %s: %w", o.Dir, err)
 	}
-	p := &PKI{dir: o.Dir, log: o.Logger, now: o.Now}
+	p := &PKI{dir: o.Dir, log: o.Logger, now: o.Now, passwords: o.Passwords}
 	s, err := p.load()
 	if err != nil {
 		return nil, fmt.Errorf("certificates in %s: %w", o.Dir, err)

@@ -19,6 +19,8 @@ type PKI struct {
 	dir string
 	log *slog.Logger
 	now func() time.Time
+	// passwords says that clients need no certificate.
+	passwords func() bool
 
 	mu      sync.Mutex
 	current *snapshot
@@ -32,7 +34,9 @@ const checkEvery = time.Second
 
 type snapshot struct {
 	config *tls.Config
-	files  fingerprint
+	// open takes clients without a certificate as well.
+	open  *tls.Config
+	files fingerprint
 	// Of the server's certificate.
 	notAfter time.Time
 }
@@ -53,11 +57,18 @@ func (p *PKI) NotAfter() time.Time {
 	return p.current.notAfter
 }
 
-// ServerConfig is for a TLS listener: TLS 1.3, a client certificate of the authority required. Each handshake takes the files as
-// they are then; where they don't fit together the last good ones stay in use.
+// ServerConfig is for a TLS listener: TLS 1.3, a client certificate of the authority required, unless passwords are allowed: then a
+// client may come without one. Each handshake takes the files as they are then; where they don't fit together the last good ones stay
+// in use.
 func (p *PKI) ServerConfig() *tls.Config {
 	c := p.snapshot().config.Clone()
-	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return p.snapshot().config, nil }
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		s := p.snapshot()
+		if p.passwords != nil && p.passwords() {
+			return s.open, nil
+		}
+		return s.config, nil
+	}
 	return c
 }
 
@@ -108,19 +119,18 @@ func (p *PKI) load() (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{
-		files:    files,
-		notAfter: cert.Leaf.NotAfter,
-		config: &tls.Config{
-			MinVersion:   tls.VersionTLS13,
-			Certificates: []tls.Certificate{cert},
-			ClientAuth:   tls.RequireAndVerifyClientCert,
-			ClientCAs:    pool,
-			NextProtos:   []string{"h2"},
-			// A resumed session would outlive the authority it was admitted by.
-			SessionTicketsDisabled: true,
-		},
-	}, nil
+	c := &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{cert},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    pool,
+		NextProtos:   []string{"h2"},
+		// A resumed session would outlive the authority it was admitted by.
+		SessionTicketsDisabled: true,
+	}
+	open := c.Clone()
+	open.ClientAuth = tls.VerifyClientCertIfGiven
+	return &snapshot{files: files, notAfter: cert.Leaf.NotAfter, config: c, open: open}, nil
 }
 
 // ClientConfig reads what a client needs from dir (ca.pem, client.pem, client-key.pem) and makes a configuration that accepts only

@@ -73,6 +73,7 @@ func (c *Config) Validate() error {
 	v.routingPolicy()
 	v.settings()
 	v.tcp()
+	v.aaa()
 	return v.errs.err()
 }
 

@@ -133,14 +133,13 @@ func (g *get) pattern(m tree.Pattern, out *gpb.Notification) error {
 	return nil
 }
 
-// leaves calls f for each leaf that a pattern takes or that is below what it takes, and that the caller asked for and may read: those
-// of the configuration first.
+// leaves calls f for each leaf that a pattern takes or that is below what it takes, and that the caller asked for and may read.
 func (g *get) leaves(m tree.Pattern, f func(tree.Path, *schema.Node, schema.Value) error) error {
 	sieve := map[*schema.Node]bool{}
 	take := func(p tree.Path, n *schema.Node, v schema.Value) error {
 		ok, seen := sieve[n]
 		if !seen {
-			ok = g.wants(n) && g.use.has(n)
+			ok = g.use.has(n)
 			sieve[n] = ok
 		}
 		if !ok || g.depth > 0 && len(p)-len(m.Path) > g.depth {
@@ -156,23 +155,8 @@ func (g *get) leaves(m tree.Pattern, f func(tree.Path, *schema.Node, schema.Valu
 		}
 		return f(p, n, v)
 	}
-	var err error
-	if g.kind == gpb.GetRequest_ALL || g.kind == gpb.GetRequest_CONFIG {
-		g.s.opt.Store.Tree().Match(m, func(at tree.Path, x *tree.Node) bool {
-			return x.Walk(at, func(p tree.Path, leaf *tree.Node) bool {
-				err = take(p.With(), leaf.Schema(), leaf.Value())
-				return err == nil
-			})
-		})
-	}
-	if err != nil || g.kind == gpb.GetRequest_CONFIG {
-		return err
-	}
-	err = g.s.opt.Hub.Read(g.ctx, m, func(b telemetry.Batch) error {
+	err := g.s.opt.Hub.Read(g.ctx, m, types[g.kind], func(b telemetry.Batch) error {
 		for _, l := range b.Leaves {
-			if l.Schema.Config || !m.Covers(l.Path) {
-				continue
-			}
 			if err := take(l.Path, l.Schema, l.Value); err != nil {
 				return err
 			}
@@ -185,42 +169,9 @@ func (g *get) leaves(m tree.Pattern, f func(tree.Path, *schema.Node, schema.Valu
 	return nil
 }
 
-// wants says that leaves of a node of the schema are of the type that was asked for.
-func (g *get) wants(n *schema.Node) bool {
-	switch g.kind {
-	case gpb.GetRequest_CONFIG:
-		return n.Config
-	case gpb.GetRequest_STATE:
-		return !n.Config
-	case gpb.GetRequest_OPERATIONAL:
-		return !n.Config && !applied(n)
-	}
-	return true
-}
-
-// applied says that a leaf of state tells what of the configuration is in force: it has a twin in the container `config`.
-func applied(n *schema.Node) bool {
-	up := n.Parent
-	below := n.Name
-	for up != nil && up.Name != "state" {
-		below = up.Name + "/" + below
-		up = up.Parent
-	}
-	if up == nil || up.Parent == nil {
-		return false
-	}
-	twin := up.Parent.Child("config")
-	for twin != nil && below != "" {
-		name, rest := below, ""
-		for i := range below {
-			if below[i] == '/' {
-				name, rest = below[:i], below[i+1:]
-				break
-			}
-		}
-		twin, below = twin.Child(name), rest
-	}
-	return twin != nil
+var types = map[gpb.GetRequest_DataType]telemetry.What{
+	gpb.GetRequest_ALL: telemetry.All, gpb.GetRequest_CONFIG: telemetry.Config, gpb.GetRequest_STATE: telemetry.State,
+	gpb.GetRequest_OPERATIONAL: telemetry.Operational,
 }
 
 // sizeOf is about what a leaf takes in an answer.

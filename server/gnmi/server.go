@@ -9,7 +9,6 @@ import (
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/grpc"
 
-	"millrace/server/telemetry"
 	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
@@ -29,23 +28,17 @@ const (
 	maxPatterns = 4096
 )
 
-// Authorizer says who may read and write what. Nobody but the kernel knows better than it; nil lets everybody do everything.
+// Authorizer says who may read and write what. nil lets everybody do everything.
 type Authorizer interface {
 	// Check returns nil if the caller in the context may read, or write, the node at a path.
 	Check(ctx context.Context, path tree.Path, write bool) error
-}
-
-// StateReader reads the state.
-type StateReader interface {
-	// Read calls emit with all leaves of state that m takes or that lie below what it takes; it may give others too.
-	Read(ctx context.Context, m tree.Pattern, emit func(telemetry.Batch) error) error
 }
 
 // Options of the service. Store and Hub have to be given.
 type Options struct {
 	Schema    *schema.Schema
 	Store     Store
-	Hub       StateReader
+	Hub       Hub
 	Authorize Authorizer
 	Logger    *slog.Logger
 	// MaxAnswer bounds what Get answers, in bytes; 0: 16 MiB.

@@ -2,6 +2,7 @@ package gnmiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"millrace/server/config"
+	"millrace/server/store"
 	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
@@ -45,7 +48,7 @@ func (s *Server) Set(ctx context.Context, req *gpb.SetRequest) (*gpb.SetResponse
 	}
 	at, err := s.commit(ctx, ops, ext.commit)
 	if err != nil {
-		return nil, s.commitError(err)
+		return nil, commitError(err)
 	}
 	resp := &gpb.SetResponse{Prefix: req.GetPrefix(), Timestamp: at.UnixNano()}
 	for _, o := range ops {
@@ -117,58 +120,73 @@ func (s *Server) operations(req *gpb.SetRequest) ([]operation, error) {
 	return ops, nil
 }
 
-// commit carries out the operations, and what the client asked for about confirmation.
+// commit carries out the operations, and what the client asked for about confirmation. It returns when.
 func (s *Server) commit(ctx context.Context, ops []operation, c *epb.Commit) (time.Time, error) {
-	var com Commit
+	req := store.Request{API: "gnmi"}
 	if c != nil {
-		if id := c.GetId(); id == "" || len(id) > maxCommitID {
-			return time.Time{}, status.Errorf(codes.InvalidArgument, "commit.id: has to be there, with at most %d bytes", maxCommitID)
+		if err := checkAction(c, len(ops)); err != nil {
+			return time.Time{}, err
 		}
-		if c.GetCommit() == nil && len(ops) > 0 {
-			return time.Time{}, status.Error(codes.InvalidArgument, "commit: nothing can be set together with this action")
+		a, ok := c.GetAction().(*epb.Commit_Commit)
+		if !ok {
+			return s.settle(ctx, req, c)
 		}
-		switch a := c.GetAction().(type) {
-		case *epb.Commit_Commit:
-			com = Commit{ConfirmID: c.GetId(), Rollback: defaultRollback}
-			if d := a.Commit.GetRollbackDuration(); d != nil {
-				com.Rollback = d.AsDuration()
-			}
-			if err := checkRollback(com.Rollback); err != nil {
-				return time.Time{}, err
-			}
-		case *epb.Commit_Confirm:
-			if err := s.may(ctx, nil, true); err != nil {
-				return time.Time{}, err
-			}
-			return s.opt.Store.Confirm(ctx, c.GetId())
-		case *epb.Commit_Cancel:
-			if err := s.may(ctx, nil, true); err != nil {
-				return time.Time{}, err
-			}
-			return s.opt.Store.Cancel(ctx, c.GetId())
-		case *epb.Commit_SetRollbackDuration:
-			if err := s.may(ctx, nil, true); err != nil {
-				return time.Time{}, err
-			}
-			d := a.SetRollbackDuration.GetRollbackDuration().AsDuration()
-			if err := checkRollback(d); err != nil {
-				return time.Time{}, err
-			}
-			return s.opt.Store.Postpone(ctx, c.GetId(), d)
-		default:
-			return time.Time{}, status.Error(codes.InvalidArgument, "commit: has no action")
+		req.ConfirmID, req.Confirm = c.GetId(), defaultRollback
+		if d := a.Commit.GetRollbackDuration(); d != nil {
+			req.Confirm = d.AsDuration()
 		}
-	}
-	if len(ops) == 0 && com.ConfirmID == "" {
+		if err := checkRollback(req.Confirm); err != nil {
+			return time.Time{}, err
+		}
+	} else if len(ops) == 0 {
 		return s.now(), nil
 	}
-	return s.opt.Store.Commit(ctx, com, func(e *tree.Edit) error {
+	res, err := s.opt.Store.Commit(ctx, req, func(e *tree.Edit) error {
 		before := e.Root()
 		if err := s.apply(e, ops); err != nil {
 			return err
 		}
 		return s.mayChange(ctx, before, e.Root())
 	})
+	return res.Time, err
+}
+
+// checkAction finds what is wrong with an action of commit confirmed on its own.
+func checkAction(c *epb.Commit, ops int) error {
+	if id := c.GetId(); id == "" || len(id) > maxCommitID {
+		return status.Errorf(codes.InvalidArgument, "commit.id: has to be there, with at most %d bytes", maxCommitID)
+	}
+	switch c.GetAction().(type) {
+	case *epb.Commit_Commit:
+		return nil
+	case nil:
+		return status.Error(codes.InvalidArgument, "commit: has no action")
+	}
+	if ops > 0 {
+		return status.Error(codes.InvalidArgument, "commit: nothing can be set together with confirm, cancel or set_rollback_duration")
+	}
+	return nil
+}
+
+// settle decides about the commit that waits to be confirmed.
+func (s *Server) settle(ctx context.Context, req store.Request, c *epb.Commit) (time.Time, error) {
+	if err := s.may(ctx, nil, true); err != nil {
+		return time.Time{}, err
+	}
+	switch a := c.GetAction().(type) {
+	case *epb.Commit_Confirm:
+		return s.now(), s.opt.Store.Confirm(ctx, req, c.GetId())
+	case *epb.Commit_Cancel:
+		res, err := s.opt.Store.Cancel(ctx, req, c.GetId())
+		return res.Time, err
+	case *epb.Commit_SetRollbackDuration:
+		d := a.SetRollbackDuration.GetRollbackDuration().AsDuration()
+		if err := checkRollback(d); err != nil {
+			return time.Time{}, err
+		}
+		return s.now(), s.opt.Store.SetDeadline(ctx, req, c.GetId(), d)
+	}
+	return time.Time{}, status.Error(codes.Unimplemented, "commit: the action is not known")
 }
 
 func checkRollback(d time.Duration) error {
@@ -300,13 +318,28 @@ func schemaOf(s *schema.Schema, p tree.Path) *schema.Node {
 	return n
 }
 
-// commitError gives what Store.Commit said a canonical code.
-func (s *Server) commitError(err error) error {
-	if isStatus(err) {
+// commitError gives what the store said a canonical code: a request that is wrong in itself is INVALID_ARGUMENT, one that does not go
+// with the present state FAILED_PRECONDITION.
+func commitError(err error) error {
+	var refused *store.ApplyError
+	all, placed := treeErrors(err)
+	switch {
+	case isStatus(err):
 		return err
-	}
-	if all, ok := treeErrors(err); ok {
+	case errors.Is(err, store.ErrPending), errors.Is(err, store.ErrNotPending):
+		return status.Error(codes.FailedPrecondition, short("commit: "+err.Error()))
+	case errors.Is(err, store.ErrOtherCommit):
+		return status.Error(codes.InvalidArgument, short("commit.id: "+err.Error()))
+	case errors.Is(err, store.ErrChanged):
+		return status.Error(codes.Aborted, short(err.Error()))
+	case placed && errors.As(err, &refused):
+		return faults(codes.FailedPrecondition, all)
+	case placed:
 		return faults(codes.InvalidArgument, all)
+	}
+	var fields config.Errors
+	if errors.As(err, &fields) && !errors.As(err, &refused) {
+		return status.Error(codes.InvalidArgument, short(err.Error()))
 	}
 	return contextError(err, codes.Internal)
 }

@@ -4,26 +4,26 @@ import (
 	"context"
 	"time"
 
+	"millrace/server/store"
+	"millrace/server/telemetry"
 	"millrace/yang/tree"
 )
 
-// Store keeps the configuration.
+// Store keeps the configuration; *store.Store is one.
 type Store interface {
 	// Tree is the configuration in force.
 	Tree() *tree.Tree
 	// Commit hands an edit of the tree in force to change, checks what it made of it, brings the system to it and stores it. One
 	// commit runs at a time. After an error nothing has changed.
-	Commit(ctx context.Context, c Commit, change func(*tree.Edit) error) (time.Time, error)
-	// Confirm makes the commit that waits for it last. Cancel takes it back.
-	Confirm(ctx context.Context, id string) (time.Time, error)
-	Cancel(ctx context.Context, id string) (time.Time, error)
-	// Postpone has the commit that waits for its confirmation be taken back after a time from now.
-	Postpone(ctx context.Context, id string, d time.Duration) (time.Time, error)
+	Commit(ctx context.Context, req store.Request, change func(*tree.Edit) error) (store.Result, error)
+	// Confirm lets the commit that waits for it stand, Cancel takes it back, SetDeadline lets it wait so long from now.
+	Confirm(ctx context.Context, req store.Request, id string) error
+	Cancel(ctx context.Context, req store.Request, id string) (store.Result, error)
+	SetDeadline(ctx context.Context, req store.Request, id string, d time.Duration) error
 }
 
-// Commit is what is told of a commit besides its content.
-type Commit struct {
-	// ConfirmID is not empty if the commit is taken back unless it is confirmed within Rollback.
-	ConfirmID string
-	Rollback  time.Duration
+// Hub reads the whole tree; *telemetry.Hub is one.
+type Hub interface {
+	// Read calls emit with all leaves that m takes or that lie below what it takes.
+	Read(ctx context.Context, m tree.Pattern, what telemetry.What, emit func(telemetry.Batch) error) error
 }

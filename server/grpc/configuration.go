@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	vnfv1 "millrace/api/proto/vnf/v1"
+	"millrace/server/auth"
 	"millrace/server/config"
 )
 
@@ -44,10 +45,13 @@ func withoutSecrets(c *config.Config) *config.Config {
 			b.PeerGroups[k].Password = ""
 		}
 	}
+	for k := range c.AAA.Users {
+		c.AAA.Users[k].PasswordHash = ""
+	}
 	return c
 }
 
-func (y *systemService) GetConfig(_ context.Context, req *vnfv1.GetConfigRequest) (*vnfv1.ConfigDocument, error) {
+func (y *systemService) GetConfig(ctx context.Context, req *vnfv1.GetConfigRequest) (*vnfv1.ConfigDocument, error) {
 	var c checks
 	enumField(&c, "format", req.GetFormat())
 	if err := c.err(); err != nil {
@@ -58,8 +62,20 @@ func (y *systemService) GetConfig(_ context.Context, req *vnfv1.GetConfigRequest
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
-	if !req.GetWithSecrets() {
+	role := auth.AdminRole()
+	if id, ok := auth.FromContext(ctx); ok {
+		role = id.Role
+	}
+	switch {
+	case req.GetWithSecrets() && !role.Secrets():
+		return nil, status.Errorf(codes.PermissionDenied, "with_secrets: the role %s may not see secrets", role.Name)
+	case role.At("/") < auth.Read:
+		return nil, status.Errorf(codes.PermissionDenied, "the role %s may not read the whole configuration", role.Name)
+	case !req.GetWithSecrets():
 		cfg = withoutSecrets(cfg)
+		if role.At("/system/aaa") < auth.Read {
+			cfg.AAA = config.AAA{}
+		}
 	}
 	o := &vnfv1.ConfigDocument{Format: req.GetFormat(), Revision: rev}
 	if o.Format == vnfv1.ConfigFormat_CONFIG_FORMAT_JSON {
@@ -142,7 +158,7 @@ func differences(old, want *config.Config) ([]string, error) {
 		}
 	}
 	for i, line := range out {
-		if path, _, _ := strings.Cut(line, ": "); strings.HasSuffix(path, ".password") {
+		if path, _, _ := strings.Cut(line, ": "); strings.HasSuffix(path, ".password") || strings.HasSuffix(path, ".password-hash") {
 			out[i] = path + ": changed"
 		}
 	}

@@ -16,23 +16,10 @@ import (
 	"millrace/server/auth"
 )
 
-// identify puts who calls into the context.
-func identify(ctx context.Context) context.Context {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return ctx
-	}
-	id, ok := auth.IdentityOf(p.AuthInfo)
-	if !ok {
-		return ctx
-	}
-	return auth.WithIdentity(ctx, id)
-}
-
 // changes tells whether a method changes anything: such calls are logged, others only for debugging.
 func changes(method string) bool {
 	name := path.Base(method)
-	for _, p := range []string{"List", "Get", "Watch", "Lookup", "Check", "ServerReflectionInfo"} {
+	for _, p := range []string{"List", "Get", "Watch", "Lookup", "Check", "ServerReflectionInfo", "Capabilities", "Subscribe", "Time", "Stat"} {
 		if strings.HasPrefix(name, p) {
 			return false
 		}
@@ -46,7 +33,7 @@ func (s *Server) logCall(ctx context.Context, method string, began time.Time, er
 	switch {
 	case code == codes.Internal || code == codes.Unknown:
 		level = slog.LevelError
-	case changes(method):
+	case changes(method), code == codes.PermissionDenied, code == codes.Unauthenticated:
 		level = slog.LevelInfo
 	}
 	if !s.log.Enabled(ctx, level) {
@@ -67,8 +54,11 @@ func (s *Server) logCall(ctx context.Context, method string, began time.Time, er
 
 func (s *Server) unaryLog(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 	began := time.Now()
-	ctx = identify(ctx)
-	resp, err := h(ctx, req)
+	ctx, err := s.identify(ctx, info.FullMethod)
+	var resp any
+	if err == nil {
+		resp, err = h(ctx, req)
+	}
 	s.logCall(ctx, info.FullMethod, began, err)
 	return resp, err
 }
@@ -97,10 +87,13 @@ func (c *callStream) Context() context.Context { return c.ctx }
 
 func (s *Server) streamLog(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 	began := time.Now()
-	ctx, cancel := context.WithCancelCause(identify(ss.Context()))
+	who, err := s.identify(ss.Context(), info.FullMethod)
+	ctx, cancel := context.WithCancelCause(who)
 	defer cancel(nil)
 	defer context.AfterFunc(s.life, func() { cancel(errStopping) })()
-	err := h(srv, &callStream{ss, ctx})
+	if err == nil {
+		err = h(srv, &callStream{ss, ctx})
+	}
 	if context.Cause(ctx) == errStopping {
 		err = errStopping
 	}
@@ -111,6 +104,9 @@ func (s *Server) streamLog(srv any, ss grpc.ServerStream, info *grpc.StreamServe
 var errStopping = status.Error(codes.Unavailable, "vnf is stopping")
 
 func (s *Server) streamLimit(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	if !strings.HasPrefix(info.FullMethod, "/millrace.") && !strings.HasPrefix(info.FullMethod, "/grpc.") {
+		return h(srv, ss) // one of Options.Register
+	}
 	defer s.streams.Add(-1)
 	if n := s.streams.Add(1); n > int64(s.opt.MaxStreams) {
 		return status.Errorf(codes.ResourceExhausted, "%d streams are open, more are not allowed", s.opt.MaxStreams)

@@ -41,10 +41,12 @@ type Options struct {
 	Logger *slog.Logger
 	// Credentials of the listeners, from auth.NewCredentials; nil: none, for tests on a connection in memory only.
 	Credentials credentials.TransportCredentials
-	Config      ConfigStore
-	Dataplane   Dataplane
-	RIB         RIB
-	FIB         FIB
+	// Auth finds out who calls; nil: everyone may do everything, for tests.
+	Auth      Authenticator
+	Config    ConfigStore
+	Dataplane Dataplane
+	RIB       RIB
+	FIB       FIB
 	// BGP returns the speaker of a network instance, and whether there is one.
 	BGP    func(instance string) (Speaker, bool)
 	Alarms Alarms
@@ -60,6 +62,9 @@ type Options struct {
 	Started time.Time
 	// MaxStreams bounds the watches, traces and captures at one time; 0: 256.
 	MaxStreams int
+	// Register adds services of others to the server: they have the same listeners, credentials and interceptors, but bound their
+	// streams themselves.
+	Register []func(grpc.ServiceRegistrar)
 }
 
 // Server is the northbound API.
@@ -116,6 +121,9 @@ func New(o Options) (*Server, error) {
 	vnfv1.RegisterBgpServiceServer(s.grpc, &bgpService{s: s})
 	vnfv1.RegisterSystemServiceServer(s.grpc, &systemService{s: s})
 	vnfv1.RegisterTerminationServiceServer(s.grpc, &terminationService{s: s})
+	for _, register := range o.Register {
+		register(s.grpc)
+	}
 	reflection.Register(s.grpc)
 	return s, nil
 }

@@ -7,5 +7,6 @@ func sections() []section {
 		systemSection(),
 		dataplaneSection(),
 		tcpSection(),
+		aaaSection(),
 	}
 }
