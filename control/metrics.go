@@ -108,7 +108,7 @@ func (m *collector) routes(ch chan<- prometheus.Metric) {
 	s := m.c.rib.Stats()
 	gauge(ch, descRibPrefixes, s.Prefixes)
 	gauge(ch, descRibGroups, s.Groups)
-	for _, src := range []rib.Source{rib.SourceConnected, rib.SourceStatic, rib.SourceAPI, rib.SourceBGP} {
+	for _, src := range []rib.Source{rib.SourceConnected, rib.SourceStatic, rib.SourceAPI, rib.SourceBGP, rib.SourceGRIBI} {
 		gauge(ch, descRibCandidates, s.Candidates[src], src.String())
 	}
 	f := m.c.rib.Feed().Stats()

@@ -310,7 +310,7 @@ func (r *routeService) GetRouteSummary(context.Context, *vnfv1.GetRouteSummaryRe
 	resp := &vnfv1.GetRouteSummaryResponse{Prefixes: uint64(st.Prefixes), Groups: uint64(st.Groups)}
 	for _, source := range []vnfv1.RouteSource{
 		vnfv1.RouteSource_ROUTE_SOURCE_CONNECTED, vnfv1.RouteSource_ROUTE_SOURCE_STATIC,
-		vnfv1.RouteSource_ROUTE_SOURCE_API, vnfv1.RouteSource_ROUTE_SOURCE_BGP,
+		vnfv1.RouteSource_ROUTE_SOURCE_API, vnfv1.RouteSource_ROUTE_SOURCE_BGP, vnfv1.RouteSource_ROUTE_SOURCE_GRIBI,
 	} {
 		resp.Counts = append(resp.Counts, &vnfv1.RouteCount{Source: source, Routes: uint64(st.Candidates[ribSources[source]])})
 	}

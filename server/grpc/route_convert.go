@@ -17,6 +17,7 @@ var ribSources = map[vnfv1.RouteSource]rib.Source{
 	vnfv1.RouteSource_ROUTE_SOURCE_STATIC:    rib.SourceStatic,
 	vnfv1.RouteSource_ROUTE_SOURCE_API:       rib.SourceAPI,
 	vnfv1.RouteSource_ROUTE_SOURCE_BGP:       rib.SourceBGP,
+	vnfv1.RouteSource_ROUTE_SOURCE_GRIBI:     rib.SourceGRIBI,
 }
 
 func sourceOut(s rib.Source) vnfv1.RouteSource {
@@ -29,6 +30,8 @@ func sourceOut(s rib.Source) vnfv1.RouteSource {
 		return vnfv1.RouteSource_ROUTE_SOURCE_API
 	case rib.SourceBGP:
 		return vnfv1.RouteSource_ROUTE_SOURCE_BGP
+	case rib.SourceGRIBI:
+		return vnfv1.RouteSource_ROUTE_SOURCE_GRIBI
 	}
 	return vnfv1.RouteSource_ROUTE_SOURCE_UNSPECIFIED
 }

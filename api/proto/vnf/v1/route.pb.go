@@ -36,6 +36,8 @@ const (
 	RouteSource_ROUTE_SOURCE_API RouteSource = 3
 	// BGP; distance 20 for routes of external neighbours, 200 for those of internal ones.
 	RouteSource_ROUTE_SOURCE_BGP RouteSource = 4
+	// A controller's, by gRIBI; distance 5.
+	RouteSource_ROUTE_SOURCE_GRIBI RouteSource = 5
 )
 
 // Enum value maps for RouteSource.
@@ -46,6 +48,7 @@ var (
 		2: "ROUTE_SOURCE_STATIC",
 		3: "ROUTE_SOURCE_API",
 		4: "ROUTE_SOURCE_BGP",
+		5: "ROUTE_SOURCE_GRIBI",
 	}
 	RouteSource_value = map[string]int32{
 		"ROUTE_SOURCE_UNSPECIFIED": 0,
@@ -53,6 +56,7 @@ var (
 		"ROUTE_SOURCE_STATIC":      2,
 		"ROUTE_SOURCE_API":         3,
 		"ROUTE_SOURCE_BGP":         4,
+		"ROUTE_SOURCE_GRIBI":       5,
 	}
 )
 
@@ -1945,13 +1949,14 @@ const file_vnf_v1_route_proto_rawDesc = "" +
 	"\n" +
 	"RouteCount\x124\n" +
 	"\x06source\x18\x01 \x01(\x0e2\x1c.millrace.vnf.v1.RouteSourceR\x06source\x12\x16\n" +
-	"\x06routes\x18\x02 \x01(\x04R\x06routes*\x8c\x01\n" +
+	"\x06routes\x18\x02 \x01(\x04R\x06routes*\xa4\x01\n" +
 	"\vRouteSource\x12\x1c\n" +
 	"\x18ROUTE_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ROUTE_SOURCE_CONNECTED\x10\x01\x12\x17\n" +
 	"\x13ROUTE_SOURCE_STATIC\x10\x02\x12\x14\n" +
 	"\x10ROUTE_SOURCE_API\x10\x03\x12\x14\n" +
-	"\x10ROUTE_SOURCE_BGP\x10\x04*\x91\x01\n" +
+	"\x10ROUTE_SOURCE_BGP\x10\x04\x12\x16\n" +
+	"\x12ROUTE_SOURCE_GRIBI\x10\x05*\x91\x01\n" +
 	"\vRouteAction\x12\x1c\n" +
 	"\x18ROUTE_ACTION_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ROUTE_ACTION_FORWARD\x10\x01\x12\x1a\n" +
