@@ -48,7 +48,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 include mk/deps.mk
 
-.PHONY: help build dataplane go generate lint format test test-go test-c test-fuzz test-integration test-sanitize demo bench fuzz packetdrill clean sim
+.PHONY: help build dataplane go tools generate lint format test test-go test-c test-fuzz test-integration test-sanitize demo bench fuzz packetdrill clean sim
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -64,6 +64,10 @@ dataplane: deps-build
 go: deps-build
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 go build -ldflags '$(GO_LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+tools: deps-build ## clients of others that the tests use, into bin/tools/
+	@mkdir -p $(BIN)/tools
+	cd integration/tools && CGO_ENABLED=0 go build -o $(CURDIR)/$(BIN)/tools/ tool
 
 generate: deps-build ## the Go of the .proto files and, from YANG_MODELS, what is made of yang/
 	mk/generate.sh
@@ -92,10 +96,10 @@ test-fuzz: deps-build deps-lint ## the fuzzers of the TCP stack, for five second
 test-go: dataplane deps-test ## unit tests of the Go packages with the race detector
 	VNF_DATAPLANE=$(CURDIR)/$(BIN)/vnf-dataplane go test -race -timeout 15m $$(go list $(GO_PACKAGES) | grep -v /integration)
 
-test-integration: build deps-test ## the whole system in network namespaces, with real peers
+test-integration: build tools deps-test ## the whole system in network namespaces, with real peers
 	MILLRACE_BIN=$(CURDIR)/$(BIN) go test -count=1 -timeout 30m ./integration/...
 
-test-sanitize: build deps-test ## the whole system again, with a data plane under ASan and UBSan (slower, not part of test)
+test-sanitize: build tools deps-test ## the whole system again, with a data plane under ASan and UBSan (slower, not part of test)
 	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
 	MILLRACE_BIN=$(CURDIR)/$(BIN) MILLRACE_DATAPLANE=$(CURDIR)/$(BUILD)/sanitize/dataplane/vnf-dataplane \
 		go test -count=1 -timeout 60m ./integration/...
