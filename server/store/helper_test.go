@@ -186,4 +186,6 @@ func (b *box) files(pattern string) []string {
 
 const hostname = "/system/config/hostname"
 
-func host(name string) string { return `{"openconfig-system:system":{"config":{"hostname":"` + name + `"}}}` }
+func host(name string) string {
+	return `{"openconfig-system:system":{"config":{"hostname":"` + name + `"}}}`
+}

@@ -88,22 +88,25 @@ func treeDocument(doc []byte) (j []byte, ok bool, err error) {
 	if t := bytes.TrimLeft(doc, " \t\r\n"); len(t) > 0 && t[0] == '{' && json.Unmarshal(t, &top) == nil {
 		return doc, qualified(top), nil
 	}
-	// Only a line that is not indented and has a module's name makes YAML a tree; config's has none.
+	if !maybeTree(doc) {
+		return nil, false, nil
+	}
+	if j, err = yaml.YAMLToJSONStrict(doc); err != nil {
+		return nil, false, fmt.Errorf("configuration is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	return j, json.Unmarshal(j, &top) == nil && qualified(top), nil
+}
+
+// maybeTree says whether the first name in a document of YAML may be one with a module, so that not every big one is read twice.
+func maybeTree(doc []byte) bool {
 	for line := range bytes.Lines(doc) {
-		if len(line) == 0 || strings.ContainsRune(" \t#-\r\n", rune(line[0])) {
+		if line = bytes.TrimSpace(line); len(line) == 0 || line[0] == '#' || string(line) == "---" {
 			continue
 		}
-		name, _, found := strings.Cut(strings.Trim(string(line), "\"' \t\r\n"), ":")
-		rest := strings.TrimLeft(strings.TrimPrefix(strings.TrimLeft(string(line), "\"'"), name), "\"'")
-		if found && len(rest) > 1 && rest[0] == ':' && !strings.ContainsRune(" \t\r\n", rune(rest[1])) && !strings.Contains(name, "{") {
-			if j, err = yaml.YAMLToJSONStrict(doc); err != nil {
-				return nil, false, fmt.Errorf("configuration is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
-			}
-			return j, json.Unmarshal(j, &top) == nil && qualified(top), nil
-		}
-		break
+		name, rest, found := bytes.Cut(bytes.TrimLeft(line, `"'`), []byte(":"))
+		return line[0] == '{' || found && len(rest) > 0 && !bytes.ContainsAny(name, " {[") && !bytes.ContainsAny(rest[:1], " \t\"'")
 	}
-	return nil, false, nil
+	return false
 }
 
 func qualified(top map[string]json.RawMessage) bool {
