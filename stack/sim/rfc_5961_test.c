@@ -236,6 +236,28 @@ static void time_wait_reuse(void)
 	script_end(s);
 }
 
+/* A connection from here to where one of the same ports is in TIME-WAIT takes its place. */
+static void time_wait_connect(void)
+{
+	const struct tcp_options o = {.no_timestamps = true};
+	struct script *s = time_wait("TIME-WAIT: connect from the same port", FEW);
+	uint32_t before = s->isn;
+	struct tcp_usage u;
+
+	DO(script_reconnect(s, &o));
+	OUT("S 0:0(0)");
+	CHECK((int32_t)(s->isn - before) > 65537);
+	tcp_usage(s->e, &u);
+	CHECK(u.time_wait == 0 && MIB(time_wait_reused) == 1);
+	s->peer_isn += 100000;
+	IN("S. 0:0(0) ack 1 win 65535 <mss 1460>");
+	OUT(". 1:1(0) ack 1");
+	STATE(ESTABLISHED);
+	WRITE(10);
+	OUT("P. 1:11(10) ack 1");
+	script_end(s);
+}
+
 /* RFC 1337: TIME-WAIT is not to be assassinated. */
 static void time_wait_reset(void)
 {
@@ -331,6 +353,7 @@ int main(void)
 	ts_recent();
 	ts_not_agreed();
 	time_wait_reuse();
+	time_wait_connect();
 	time_wait_reset();
 	time_wait_full();
 	icmp_sequence();

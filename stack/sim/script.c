@@ -454,16 +454,27 @@ void script_read(struct script *s, uint32_t max)
 	script_flush(s);
 }
 
-void script_connect(struct script *s, const struct tcp_options *opt)
+static void connect_from(struct script *s, const struct tcp_options *opt, bool same_port)
 {
 	struct tcp_connect_params p = {.ops = &script_ops, .user = s, .opt = *opt};
 
 	script_tuple(s, &p.tuple);
-	p.tuple.lport = 0;
+	if (!same_port)
+		p.tuple.lport = 0;
 	s->c = tcp_connect(s->e, &p);
 	if (s->c == NULL)
 		fail(__FILE__, __LINE__, s, "tcp_connect: %s", strerror(errno));
 	script_flush(s);
+}
+
+void script_connect(struct script *s, const struct tcp_options *opt)
+{
+	connect_from(s, opt, false);
+}
+
+void script_reconnect(struct script *s, const struct tcp_options *opt)
+{
+	connect_from(s, opt, true);
 }
 
 void script_establish(const char *file, int line, struct script *s, const char *options)

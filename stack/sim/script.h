@@ -96,6 +96,8 @@ void script_got(const char *file, int line, struct script *s, uint32_t n);
 void script_read(struct script *s, uint32_t max);
 /* The engine connects to rport. */
 void script_connect(struct script *s, const struct tcp_options *opt);
+/* From the port that the script uses, not one that the engine chooses. */
+void script_reconnect(struct script *s, const struct tcp_options *opt);
 /* The client's side of a handshake with the usual options; then established. */
 void script_establish(const char *file, int line, struct script *s, const char *options);
 void script_tuple(const struct script *s, struct tcp_tuple *t);

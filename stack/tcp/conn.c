@@ -441,7 +441,7 @@ struct tcp_conn *tcp_connect(struct tcp_engine *e, const struct tcp_connect_para
 {
 	struct tcp_tuple t = p->tuple;
 	struct tcp_conn *c;
-	uint32_t hash;
+	uint32_t hash, old = TCP_NIL, iss;
 
 	if (e->pressure >= 2) {
 		errno = ENOBUFS;
@@ -449,7 +449,8 @@ struct tcp_conn *tcp_connect(struct tcp_engine *e, const struct tcp_connect_para
 	}
 	if (t.lport != 0) {
 		hash = tcp_tuple_hash(&e->key, &t);
-		if (tcp_find(e, &t) != NULL) {
+		old = conn_lookup(e, &t, hash);
+		if (old != TCP_NIL && !(old & TW_BIT)) {
 			errno = EADDRINUSE;
 			return NULL;
 		}
@@ -457,12 +458,23 @@ struct tcp_conn *tcp_connect(struct tcp_engine *e, const struct tcp_connect_para
 		errno = EADDRINUSE;
 		return NULL;
 	}
+	iss = tcp_isn(&e->key, &t, e->now_ns);
+	if (old != TCP_NIL) {
+		/* The same addresses and ports are in TIME-WAIT. The sequence numbers go on beyond
+		 * those used, as for a SYN that comes in (RFC 6191). */
+		const uint32_t beyond = tw_at(e, old & ~TW_BIT)->snd_nxt + 65537;
+
+		if (seq_lt(iss, beyond))
+			iss = beyond;
+		e->mib.time_wait_reused++;
+		tw_remove(e, old & ~TW_BIT);
+	}
 	c = conn_new(e, &t, hash, &p->opt);
 	if (c == NULL)
 		return NULL;
 	c->ops = p->ops;
 	c->user = p->user;
-	c->snd_una = tcp_isn(&e->key, &t, e->now_ns);
+	c->snd_una = iss;
 	c->snd_nxt = c->snd_una + 1;
 	c->state = TCP_SYN_SENT;
 	/* Offered; what the peer does not offer is taken back. */
