@@ -3,7 +3,6 @@ package grpcserver
 import (
 	"errors"
 	"io"
-	"math"
 	"net/netip"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	dpb "millrace/api/proto/dataplane/v1"
 	vnfv1 "millrace/api/proto/vnf/v1"
 	"millrace/dataplane/client"
+	"millrace/server/probe"
 )
 
 func (y *systemService) Trace(req *vnfv1.TraceRequest, out grpc.ServerStreamingServer[vnfv1.TraceRecord]) error {
@@ -113,8 +113,6 @@ func target(c *checks, destination, source, iface string) (dst, src netip.Addr) 
 	return dst, src
 }
 
-func milliseconds(d time.Duration) uint32 { return uint32(max(1, d/time.Millisecond)) }
-
 func (y *systemService) Ping(req *vnfv1.PingRequest, out grpc.ServerStreamingServer[vnfv1.PingReply]) error {
 	var c checks
 	dst, src := target(&c, req.GetDestination(), req.GetSource(), req.GetInterface())
@@ -135,31 +133,17 @@ func (y *systemService) Ping(req *vnfv1.PingRequest, out grpc.ServerStreamingSer
 		count = 5
 	}
 	ctx := out.Context()
-	id := uint32(time.Now().UnixNano() & math.MaxUint16)
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for seq := uint32(1); ; seq++ {
-		r, err := y.s.opt.Dataplane.Ping(ctx, &dpb.Ping{
-			Vrf: instanceName(req.GetNetworkInstance()), Destination: dst.AsSlice(), Source: addrBytes(src), Interface: req.GetInterface(),
-			Ttl: req.GetTtl(), Size: size, Identifier: id, Sequence: seq & math.MaxUint16, Timeout: milliseconds(timeout),
-			DontFragment: req.GetDontFragment(),
-		})
-		if err != nil {
-			return streamError(ctx, err)
-		}
-		err = out.Send(&vnfv1.PingReply{
+	t := probe.Target{
+		Instance: instanceName(req.GetNetworkInstance()), Destination: dst, Source: src, Interface: req.GetInterface(), Size: size,
+		DontFragment: req.GetDontFragment(), Timeout: timeout,
+	}
+	err := probe.Ping(ctx, y.s.opt.Dataplane, t, req.GetTtl(), count, interval, func(seq uint32, r *dpb.PingResult) error {
+		return out.Send(&vnfv1.PingReply{
 			Sequence: seq, Outcome: vnfv1.PingOutcome(r.GetOutcome()), From: addrString(r.GetFrom()), Rtt: nanos(r.GetRttNs()),
 			Ttl: r.GetTtl(), IcmpType: r.GetIcmpType(), IcmpCode: r.GetIcmpCode(), Mtu: r.GetMtu(), Length: r.GetLength(),
 		})
-		if err != nil || seq == count {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return contextError(ctx)
-		case <-tick.C:
-		}
-	}
+	})
+	return streamError(ctx, err)
 }
 
 func (y *systemService) Traceroute(req *vnfv1.TracerouteRequest, out grpc.ServerStreamingServer[vnfv1.TracerouteReply]) error {
@@ -175,38 +159,18 @@ func (y *systemService) Traceroute(req *vnfv1.TracerouteRequest, out grpc.Server
 		return err
 	}
 	ctx := out.Context()
-	id := uint32(time.Now().UnixNano() & math.MaxUint16)
-	var seq uint32
-	for ttl := first; ttl <= last; ttl++ {
-		arrived := false
-		for n := uint32(1); n <= probes; n++ {
-			r, err := y.s.opt.Dataplane.Ping(ctx, &dpb.Ping{
-				Vrf: instanceName(req.GetNetworkInstance()), Destination: dst.AsSlice(), Source: addrBytes(src),
-				Interface: req.GetInterface(), Ttl: ttl, Size: req.GetSize(), Identifier: id, Sequence: seq & math.MaxUint16,
-				Timeout: milliseconds(timeout), Udp: !req.GetIcmp(),
-			})
-			if err != nil {
-				return streamError(ctx, err)
-			}
-			seq++
-			from, _ := netip.AddrFromSlice(r.GetFrom())
-			o := &vnfv1.TracerouteReply{
-				Ttl: ttl, Probe: n, Outcome: vnfv1.PingOutcome(r.GetOutcome()), From: addrString(r.GetFrom()),
-				Rtt: durationpb.New(time.Duration(r.GetRttNs())), IcmpType: r.GetIcmpType(), IcmpCode: r.GetIcmpCode(),
-				Final: from == dst || r.GetOutcome() == dpb.PingOutcome_PING_OUTCOME_REPLY,
-			}
-			// Nothing further on answers where the box has no route or a router says unreachable.
-			arrived = arrived || o.Final || r.GetOutcome() == dpb.PingOutcome_PING_OUTCOME_UNREACHABLE ||
-				r.GetOutcome() == dpb.PingOutcome_PING_OUTCOME_NO_ROUTE
-			if err := out.Send(o); err != nil {
-				return err
-			}
-		}
-		if arrived {
-			return nil
-		}
+	t := probe.Target{
+		Instance: instanceName(req.GetNetworkInstance()), Destination: dst, Source: src, Interface: req.GetInterface(), Size: req.GetSize(),
+		Timeout: timeout,
 	}
-	return nil
+	err := probe.Trace(ctx, y.s.opt.Dataplane, t, first, last, probes, req.GetIcmp(), func(h probe.Hop) error {
+		r := h.Result
+		return out.Send(&vnfv1.TracerouteReply{
+			Ttl: h.TTL, Probe: h.Probe, Outcome: vnfv1.PingOutcome(r.GetOutcome()), From: addrString(r.GetFrom()),
+			Rtt: durationpb.New(time.Duration(r.GetRttNs())), IcmpType: r.GetIcmpType(), IcmpCode: r.GetIcmpCode(), Final: h.Final,
+		})
+	})
+	return streamError(ctx, err)
 }
 
 func orDefault(n, def uint32) uint32 {
