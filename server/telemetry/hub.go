@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,16 +48,24 @@ type Hub struct {
 	mirror map[*schema.Node]*schema.Node
 	// preset holds the defaults of the leaves of state that mirror.
 	preset map[*schema.Node]schema.Value
+	// sourced are the nodes at or below which a source knows something. atomic is, for a leaf of an object that is told as a whole, the
+	// number of steps of the object's path.
+	sourced map[*schema.Node]bool
+	atomic  map[*schema.Node]int
 
-	mu    sync.Mutex
-	since time.Time
+	mu      sync.Mutex
+	since   time.Time
+	watches map[*Watch]struct{}
+	feeds   map[feedKey]*feed
 }
 
 // source is one of the sources with what New found out about it.
 type source struct {
 	Source
-	name  string
-	roots []*schema.Node
+	// watcher is nil if the source does not tell what changes.
+	watcher Watcher
+	name    string
+	roots   []*schema.Node
 }
 
 // New makes a hub. It fails if a source claims what the schema has not, what is configuration, or what another has claimed.
@@ -72,7 +81,8 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{
 		schema: o.Schema, config: o.Config, log: o.Logger, since: o.Since, owner: map[*schema.Node]*source{},
-		mirror: map[*schema.Node]*schema.Node{}, preset: map[*schema.Node]schema.Value{},
+		mirror: map[*schema.Node]*schema.Node{}, preset: map[*schema.Node]schema.Value{}, sourced: map[*schema.Node]bool{},
+		atomic: map[*schema.Node]int{}, watches: map[*Watch]struct{}{}, feeds: map[feedKey]*feed{},
 	}
 	for _, s := range o.Sources {
 		if err := h.add(s); err != nil {
@@ -86,11 +96,18 @@ func New(o Options) (*Hub, error) {
 			}
 		}
 	})
+	for _, path := range atomics {
+		if n := o.Schema.Find(path); n != nil {
+			depth := strings.Count(path, "/")
+			n.Walk(func(c *schema.Node) { h.atomic[c] = depth })
+		}
+	}
 	return h, nil
 }
 
 func (h *Hub) add(s Source) error {
 	x := &source{Source: s, name: fmt.Sprintf("%T", s)}
+	x.watcher, _ = s.(Watcher)
 	for _, root := range s.Roots() {
 		n := h.schema.Find(root)
 		if n == nil {
@@ -107,6 +124,9 @@ func (h *Hub) add(s Source) error {
 				return
 			}
 			h.owner[c] = x
+			for up := c; up != nil; up = up.Parent {
+				h.sourced[up] = true
+			}
 		})
 		if err != nil {
 			return err

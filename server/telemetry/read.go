@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"strings"
 
 	"millrace/yang/schema"
 	"millrace/yang/tree"
@@ -133,13 +132,4 @@ func (r *reader) mirrorsIn(st *schema.Node, config *tree.Node, at, rest tree.Pat
 			*out = append(*out, Leaf{at.Name(s.Name), s, v})
 		}
 	}
-}
-
-// pathKey is a text for a pattern, the same for equal ones.
-func pathKey(ms ...tree.Pattern) string {
-	words := make([]string, len(ms))
-	for i, m := range ms {
-		words[i] = m.Path.String()
-	}
-	return strings.Join(words, "\n")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,10 +13,12 @@ import (
 	"millrace/yang/tree"
 )
 
-// loadSchema is the one of the program.
+var loaded = sync.OnceValues(schema.Load)
+
+// loadSchema returns one schema to all, since nodes of two are not the same.
 func loadSchema(t testing.TB) *schema.Schema {
 	t.Helper()
-	s, err := schema.Load()
+	s, err := loaded()
 	if err != nil {
 		t.Fatal(err)
 	}
