@@ -11,7 +11,7 @@ import (
 )
 
 var wellKnownCommunities = []string{
-	"internet", "planned-shut", "accept-own", "llgr-stale", "no-llgr", "blackhole",
+	"graceful-shutdown", "accept-own", "llgr-stale", "no-llgr", "blackhole",
 	"no-export", "no-advertise", "no-export-subconfed", "no-peer",
 }
 

@@ -124,3 +124,12 @@ func entries[T any](x *reader, list *tree.Node, at tree.Path, convert func(tree.
 	x.memo[id] = r
 	return all
 }
+
+// pos is num for what cannot be 0: that is refused where it is set.
+func pos[T uint8 | uint16 | uint32 | uint64](x *reader, n *tree.Node, at tree.Path, rel string) T {
+	v := num[T](x, n, at, rel)
+	if v == 0 && n.Has(rel) {
+		x.failAt(at, rel, "0 is not allowed")
+	}
+	return v
+}

@@ -4,6 +4,8 @@ package model
 func sections() []section {
 	return []section{
 		interfacesSection(),
+		policySection(),
+		instanceSection(),
 		systemSection(),
 		dataplaneSection(),
 		tcpSection(),

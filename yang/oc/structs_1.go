@@ -13642,6 +13642,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/session-options/config YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_Config struct {
+	Enabled         *bool  `path:"enabled" module:"vnf-routing"`
 	NextHopSelf     *bool  `path:"next-hop-self" module:"vnf-routing"`
 	TtlSecurityHops *uint8 `path:"ttl-security-hops" module:"vnf-routing"`
 }
@@ -13679,6 +13680,7 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/peer-groups/peer-group/session-options/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_PeerGroups_PeerGroup_SessionOptions_State struct {
+	Enabled         *bool  `path:"enabled" module:"vnf-routing"`
 	NextHopSelf     *bool  `path:"next-hop-self" module:"vnf-routing"`
 	TtlSecurityHops *uint8 `path:"ttl-security-hops" module:"vnf-routing"`
 }
