@@ -50,7 +50,8 @@ type bed struct {
 
 type bedOptions struct {
 	authorize Authorizer
-	sources   []telemetry.Source
+	// sources of state, for the schema of the bed.
+	sources   func(*schema.Schema) []telemetry.Source
 	maxAnswer int
 }
 
@@ -66,7 +67,11 @@ func newBed(t *testing.T, o bedOptions) *bed {
 		t.Fatal(err)
 	}
 	b.store.Bind(b.applier)
-	hub, err := telemetry.New(telemetry.Options{Schema: s, Config: b.store.Tree, Sources: o.sources})
+	var sources []telemetry.Source
+	if o.sources != nil {
+		sources = o.sources(s)
+	}
+	hub, err := telemetry.New(telemetry.Options{Schema: s, Config: b.store.Tree, Sources: sources})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +106,9 @@ func jsonVal(text string) *gpb.TypedValue {
 	return &gpb.TypedValue{Value: &gpb.TypedValue_JsonIetfVal{JsonIetfVal: []byte(text)}}
 }
 
-func update(path, json string) *gpb.Update { return &gpb.Update{Path: pathOf(path), Val: jsonVal(json)} }
+func update(path, json string) *gpb.Update {
+	return &gpb.Update{Path: pathOf(path), Val: jsonVal(json)}
+}
 
 // set carries out a request that has to succeed.
 func (b *bed) set(req *gpb.SetRequest) *gpb.SetResponse {
