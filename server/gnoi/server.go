@@ -1,0 +1,82 @@
+package gnoiserver
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/openconfig/gnoi/file"
+	"github.com/openconfig/gnoi/system"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"millrace/server/probe"
+)
+
+// Process of the appliance.
+type Process struct {
+	// Name is vnf or vnf-dataplane.
+	Name string
+	PID  int
+}
+
+// Options of the services. All but Logger and Now have to be given.
+type Options struct {
+	Logger *slog.Logger
+	// Now is the clock; nil: time.Now.
+	Now       func() time.Time
+	Dataplane probe.Pinger
+	// Processes are those that run; the first is this one.
+	Processes func() ([]Process, error)
+	// Signal sends a signal to a process; syscall.Kill.
+	Signal func(pid int, sig int) error
+	// Exit ends this process in order; whoever supervises it starts it again.
+	Exit func(reason string)
+	// Reload reads the operator's configuration file again, as SIGHUP does.
+	Reload func()
+	// FileDir is the folder of the File service. It is made if it is not there.
+	FileDir string
+}
+
+// Server is the services.
+type Server struct {
+	opt    Options
+	log    *slog.Logger
+	system *systemService
+	file   *fileService
+}
+
+// New makes the services.
+func New(o Options) (*Server, error) {
+	if o.Dataplane == nil || o.Processes == nil || o.Signal == nil || o.Exit == nil || o.Reload == nil || o.FileDir == "" {
+		return nil, errors.New("gNOI: an option is missing")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	f, err := newFileService(o.FileDir)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{opt: o, log: o.Logger, system: &systemService{opt: o, reboot: newReboot(o)}, file: f}, nil
+}
+
+// Register adds the services to a gRPC server.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	system.RegisterSystemServer(r, s.system)
+	file.RegisterFileServer(r, s.file)
+}
+
+// Close ends what the services have going.
+func (s *Server) Close() error {
+	s.system.reboot.stop()
+	return s.file.root.Close()
+}
+
+func invalid(field, format string, args ...any) error {
+	return status.Errorf(codes.InvalidArgument, field+": "+format, args...)
+}
