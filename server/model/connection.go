@@ -38,6 +38,11 @@ func (x *reader) tableConnections(at tree.Path, n *tree.Node, c *config.NetworkI
 			x.fail(tat, "there is no BGP in network instance %s", c.Name)
 			continue
 		}
+		for _, p := range []string{t.Key("src-protocol"), protoBGP} {
+			if n.At("tables/table").Entry(p, t.Key("address-family")) == nil {
+				x.fail(tat, "there is no table of %s for %s: add it to ../../tables", p, t.Key("address-family"))
+			}
+		}
 		r := config.Redistribute{
 			Source: source, Family: family, PrefixSet: t.Text("config/prefix-set"), Policies: t.Texts("config/import-policy"),
 			Default: disposition(t, "config/default-import-policy", false),
