@@ -132,26 +132,11 @@ type tcpSink struct {
 
 // wants says whether something at or below a path of the schema was asked for.
 func (k *tcpSink) wants(path string) bool {
-	n, w := k.s.Find(path), k.m.Schema
-	return tcpWithin(n, w) || tcpWithin(w, n)
-}
-
-func tcpWithin(n, top *schema.Node) bool {
-	for ; n != nil; n = n.Parent {
-		if n == top {
-			return true
-		}
-	}
-	return false
+	return related(k.s.Find(path), k.m.Schema)
 }
 
 // only is the one entry of a list that was asked for; empty if it may be several.
-func (k *tcpSink) only(elem, key string) string {
-	if v := k.m.Path.Key(elem, key); v != "*" {
-		return v
-	}
-	return ""
-}
+func (k *tcpSink) only(elem, key string) string { return keyOf(k.m, elem, key) }
 
 func (k *tcpSink) object(p tree.Path) *telemetry.Object { return telemetry.NewObject(k.s, p) }
 
@@ -231,14 +216,6 @@ func tcpEntry(at tree.Path, rel, key, value string) tree.Path {
 }
 
 func tcpRoot() tree.Path { return tree.Path{{Name: tcpTop}} }
-
-// tcpText is nil for an empty one, so that the leaf is left out.
-func tcpText(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
 
 // tcpNanos is a time of the schema.
 func tcpNanos(at time.Time) uint64 { return uint64(at.UnixNano()) }

@@ -73,7 +73,7 @@ func (t *TCP) listener(k *tcpSink, l *config.TCPListener, st *dpb.TcpListenerSta
 	p := tcpEntry(tcpRoot(), "listeners/listener", "name", l.Name)
 	status, reason := listenerStatus(l, st, why, lost)
 	at := t.changed(p, status, k.at)
-	o := k.object(p).Set("state/oper-status", status).Set("state/oper-status-reason", tcpText(reason)).Set("state/last-change", tcpNanos(at))
+	o := k.object(p).Set("state/oper-status", status).Set("state/oper-status-reason", nonZero(reason)).Set("state/last-change", tcpNanos(at))
 	if st != nil {
 		o.Set("state/id", st.GetId())
 	}

@@ -111,7 +111,7 @@ func (t *TCP) pool(k *tcpSink, c *config.TCPPool, st *dpb.TcpPoolState, unknown 
 		status, reason = "DOWN", fmt.Sprintf("%d of %d backends are up, %d are needed", st.GetBackendsHealthy(), st.GetBackends(), max(1, c.MinHealthy))
 	}
 	at := t.statusOf(p, status, tcpTime(st.GetLastChange()), k)
-	o := k.object(p).Set("state/oper-status", status).Set("state/oper-status-reason", tcpText(reason)).Set("state/last-change", tcpNanos(at))
+	o := k.object(p).Set("state/oper-status", status).Set("state/oper-status-reason", nonZero(reason)).Set("state/last-change", tcpNanos(at))
 	if st == nil {
 		return k.tell(o.Set("state/backends-configured", len(c.Backends)), at)
 	}
@@ -150,7 +150,7 @@ func (t *TCP) backend(k *tcpSink, b *dpb.TcpBackendState) error {
 	at := t.statusOf(p, status, tcpTime(b.GetLastChange()), k)
 	err := k.tell(k.object(p).
 		Set("state/oper-status", status).
-		Set("state/oper-status-reason", tcpText(reason)).
+		Set("state/oper-status-reason", nonZero(reason)).
 		Set("state/last-change", tcpNanos(at)).
 		Set("state/draining", b.GetDraining()), at)
 	if err != nil || k.status {

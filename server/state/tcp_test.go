@@ -194,7 +194,7 @@ func TestTCPRead(t *testing.T) {
 		"/listeners/listener[name=web]/state/id":                                                          "5",
 		"/listeners/listener[name=web]/state/counters/refused":                                            "3",
 		"/listeners/listener[name=web]/state/counters/refused-prefix":                                     "2",
-		"/listeners/listener[name=idle]/state/oper-status":                                                 "DISABLED",
+		"/listeners/listener[name=idle]/state/oper-status":                                                "DISABLED",
 		"/listeners/listener[name=bad]/state/oper-status-reason":                                          "no room",
 		"/draining-listeners/draining-listener[id=2]/state/service":                                       "ECHO",
 		"/draining-listeners/draining-listener[id=2]/state/network-instance":                              "default",
@@ -340,7 +340,7 @@ func TestTCPWatch(t *testing.T) {
 	b.mu.Lock()
 	b.cfg = next
 	b.mu.Unlock()
-	b.source.Committed()
+	b.source.Poke()
 	wait("/tcp-termination/listeners/listener[name=bad]/state", "deleted")
 	cancel()
 	if err := <-done; err != context.Canceled {

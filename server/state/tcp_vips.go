@@ -83,7 +83,7 @@ func (t *TCP) vip(k *tcpSink, cfg *config.Config, v *config.VIP, there map[tcpPl
 	at := t.changed(p, status, k.at)
 	o := k.object(p).
 		Set("state/oper-status", status).
-		Set("state/oper-status-reason", tcpText(reason)).
+		Set("state/oper-status-reason", nonZero(reason)).
 		Set("state/last-change", tcpNanos(at)).
 		Set("state/present", present).
 		Set("state/duplicate", dad == dpb.DadState_DAD_STATE_DUPLICATE).

@@ -34,8 +34,8 @@ type tcpObject struct {
 	leaves []telemetry.Leaf
 }
 
-// Committed says that another configuration is in force.
-func (t *TCP) Committed() {
+// Poke has changes of the configuration seen at once.
+func (t *TCP) Poke() {
 	select {
 	case t.poke <- struct{}{}:
 	default:
