@@ -163,6 +163,8 @@ func (v *coverage) leaf(n *schema.Node) error {
 	if len(places) == 0 {
 		return errors.New("is in a list that testdata/coverage.yaml has no entry of")
 	}
+	// Where the leaf or its neighbours are set, a value is most likely to make sense.
+	slices.SortStableFunc(places, func(a, b tree.Path) int { return v.setAt(b) - v.setAt(a) })
 	accepted, named := false, false
 	var refusals []string
 	for _, at := range places {
@@ -203,6 +205,17 @@ func (v *coverage) leaf(n *schema.Node) error {
 		return errors.New("is accepted and changes nothing")
 	}
 	return fmt.Errorf("is always refused: %s", strings.Join(refusals, "; "))
+}
+
+// setAt is 2 where a leaf is set, 1 where another one of its container is.
+func (v *coverage) setAt(at tree.Path) int {
+	switch {
+	case v.base.Get(at) != nil:
+		return 2
+	case v.base.Get(at[:len(at)-1]) != nil:
+		return 1
+	}
+	return 0
 }
 
 // names says that an error is about a path.
