@@ -10,37 +10,20 @@ import (
 	"millrace/server/config"
 )
 
-// Edit hands a copy of the configuration in force to change and applies what it made of it. One edit runs at a time. If it
-// returns an error nothing has changed.
-func (c *Controller) Edit(ctx context.Context, change func(*config.Config) error) error {
+// Apply puts a whole configuration into force, which has been validated and which nobody changes, or changes nothing and says why. save is
+// called when the system has been brought to it (nil: it is not); if it fails, all is taken back. The error is config.Errors, possibly
+// wrapped, where it is about a place in the configuration.
+func (c *Controller) Apply(ctx context.Context, next *config.Config, save func() error) error {
 	if err := c.acquire(ctx); err != nil {
 		return err
 	}
 	defer c.release()
-	next := c.Config().Clone()
-	if err := change(next); err != nil {
-		return err
-	}
-	return c.apply(ctx, next)
-}
-
-// Apply puts a whole configuration into force, or changes nothing and says why. The error is config.Errors, possibly wrapped, where
-// it is about a place in the configuration.
-func (c *Controller) Apply(ctx context.Context, next *config.Config) error {
-	if err := c.acquire(ctx); err != nil {
-		return err
-	}
-	defer c.release()
-	return c.apply(ctx, next.Clone())
-}
-
-func (c *Controller) apply(ctx context.Context, next *config.Config) error {
-	if err := next.Validate(); err != nil {
-		return err
+	if save == nil {
+		save = func() error { return nil }
 	}
 	old := c.Config()
 	if reflect.DeepEqual(old, next) {
-		return nil
+		return save()
 	}
 	began := time.Now()
 	for name, b := range bgpConfigs(next) {
@@ -55,11 +38,9 @@ func (c *Controller) apply(ctx context.Context, next *config.Config) error {
 		c.rollback(ctx, next, old)
 		return err
 	}
-	if c.opt.Save != nil {
-		if err := c.opt.Save(next); err != nil {
-			c.rollback(ctx, next, old)
-			return err
-		}
+	if err := save(); err != nil {
+		c.rollback(ctx, next, old)
+		return err
 	}
 	c.cfg.Store(next)
 	c.term.change(func() {}) // other addresses may have to be announced

@@ -184,7 +184,7 @@ func (c *Controller) startBGP(name string) (*instanceBGP, error) {
 		return nil, err
 	}
 	in := &instanceBGP{speaker: s, cancel: cancel, redist: &redistributor{
-		log: log, rib: c.rib, speaker: s, instance: name, advertised: map[netip.Prefix]rib.Source{},
+		log: log, rib: c.rib, speaker: s, instance: name, advertised: map[netip.Prefix]rib.Source{}, sent: map[netip.Prefix]bgp.RedistributedRoute{},
 	}}
 	events := s.Events(ctx)
 	in.wg.Go(func() { c.followBGP(log, name, events) })

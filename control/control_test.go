@@ -34,6 +34,7 @@ type bench struct {
 	sock   string
 	epochs *atomic.Uint64
 	stop   func()
+	save   func() error
 }
 
 // start runs a controller against a data plane without packets.
@@ -97,7 +98,17 @@ func (b *bench) has(key string) bool { return slices.Contains(b.s.Keys(), key) }
 func (b *bench) apply(text string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return b.c.Apply(ctx, mustParse(b.t, text))
+	return b.c.Apply(ctx, mustParse(b.t, text), b.save)
+}
+
+// edit changes the configuration in force.
+func (b *bench) edit(ctx context.Context, change func(*config.Config)) error {
+	next := b.c.Config().Clone()
+	change(next)
+	if err := next.Validate(); err != nil {
+		return err
+	}
+	return b.c.Apply(ctx, next, b.save)
 }
 
 const route10 = "route default 10.0.0.0/8"
@@ -117,10 +128,11 @@ func TestStartWritesEverything(t *testing.T) {
 
 func TestApply(t *testing.T) {
 	saved := 0
-	b := start(t, base, func(o *Options) { o.Save = func(*config.Config) error { saved++; return nil } })
+	b := start(t, base, nil)
+	b.save = func() error { saved++; return nil }
 	b.eventually("the route", func() bool { return b.has(route10) })
 	b.s.TakeLog()
-	if err := b.apply(base); err != nil || saved != 0 {
+	if err := b.apply(base); err != nil || saved != 1 {
 		t.Error(err, saved)
 	}
 	if l := b.s.TakeLog(); len(l) != 0 {
@@ -129,7 +141,7 @@ func TestApply(t *testing.T) {
 	// eth2 goes away, and the static route moves to another next hop.
 	next := strings.Replace(base, "  - {name: eth2, type: port, iface: b, addresses: [198.51.100.1/24]}\n", "", 1)
 	next = strings.ReplaceAll(next, "192.0.2.9", "192.0.2.8")
-	if err := b.apply(next); err != nil || saved != 1 {
+	if err := b.apply(next); err != nil || saved != 2 {
 		t.Fatal(err, saved)
 	}
 	if b.has("interface eth2") {
@@ -193,30 +205,14 @@ func kinds(keys []string) []string {
 }
 
 func TestSaveFailureIsTakenBack(t *testing.T) {
-	b := start(t, base, func(o *Options) { o.Save = func(*config.Config) error { return errors.New("disk full") } })
+	b := start(t, base, nil)
+	b.save = func() error { return errors.New("disk full") }
 	b.eventually("the route", func() bool { return b.has(route10) })
 	if err := b.apply(strings.Replace(base, "192.0.2.1/24", "192.0.2.2/24", 1)); err == nil || err.Error() != "disk full" {
 		t.Error(err)
 	}
 	if !b.has("address eth1 192.0.2.1") || b.has("address eth1 192.0.2.2") {
 		t.Errorf("%q", b.s.Keys())
-	}
-}
-
-func TestEditIsValidated(t *testing.T) {
-	b := start(t, base, nil)
-	err := b.c.Edit(context.Background(), func(c *config.Config) error { c.Interfaces[0].MTU = 10; return nil })
-	if err == nil || err.Error() != "interfaces[eth1].mtu: 10 is not from 68 to 9000" {
-		t.Error(err)
-	}
-	if err := b.c.Edit(context.Background(), func(*config.Config) error { return errors.New("mine") }); err == nil || err.Error() != "mine" {
-		t.Error(err)
-	}
-	if err := b.c.Edit(context.Background(), func(c *config.Config) error { c.Interfaces[0].MTU = 1400; return nil }); err != nil {
-		t.Error(err)
-	}
-	if got := b.c.Config().Interfaces[0].MTU; got != 1400 {
-		t.Error(got)
 	}
 }
 
@@ -304,36 +300,4 @@ func TestEventsBecomeStateAndAlarms(t *testing.T) {
 	b.s.Push(&pb.Event{Event: &pb.Event_InterfaceGone{InterfaceGone: &pb.InterfaceKey{Name: "eth1"}}})
 	b.eventually("the interface is an alarm", func() bool { return len(b.c.Alarms()) == 1 && !b.has(route10) })
 	b.eventually("and is made again", func() bool { return len(b.c.Alarms()) == 0 && b.has(route10) })
-}
-
-func TestStore(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "c.yaml")
-	write(t, file, base)
-	st := newStore(file, dir)
-	c, err := st.load(log)
-	if err != nil || len(c.Interfaces) != 2 {
-		t.Fatal(err)
-	}
-	c = c.Clone()
-	c.Interfaces = c.Interfaces[:1]
-	if err := st.save(c); err != nil {
-		t.Fatal(err)
-	}
-	load := func() (*config.Config, error) { return newStore(file, dir).load(log) }
-	if c, err = load(); err != nil || len(c.Interfaces) != 1 {
-		t.Errorf("what was changed over the API is lost: %v", err)
-	}
-	write(t, file, base+"settings: {neighbor-queue: 1}\n")
-	if c, err = load(); err != nil || len(c.Interfaces) != 2 {
-		t.Errorf("a changed file does not win: %v", err)
-	}
-	write(t, file, "interfaces: 5\n")
-	if c, err = load(); err != nil || len(c.Interfaces) != 1 {
-		t.Errorf("a wrong file keeps vnf from starting: %v", err)
-	}
-	if _, err := newStore(file, t.TempDir()).load(log); err == nil {
-		t.Error("a wrong file was taken")
-	}
 }

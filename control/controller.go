@@ -36,8 +36,6 @@ const (
 type Options struct {
 	// Config is in force at the start. It has to be valid.
 	Config *config.Config
-	// Save stores a configuration before it comes into force; nil: it is not stored.
-	Save func(*config.Config) error
 	// Socket is the data plane's.
 	Socket string
 	// Epoch gives each session with the data plane its own; see client.NextEpoch.

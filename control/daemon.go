@@ -21,6 +21,7 @@ import (
 	"millrace/server/auth"
 	"millrace/server/config"
 	grpcserver "millrace/server/grpc"
+	"millrace/server/store"
 )
 
 // DaemonOptions are what `vnf control` is started with.
@@ -52,11 +53,11 @@ func RunDaemon(ctx context.Context, o DaemonOptions) error {
 			return err
 		}
 	}
-	st := newStore(o.ConfigFile, o.StateDir)
-	cfg, err := st.load(o.Logger)
+	st, err := openStore(o)
 	if err != nil {
 		return err
 	}
+	cfg := st.Config()
 	setLevel := func(c *config.Config) {
 		if o.Level != nil && !o.LevelFixed {
 			_ = o.Level.UnmarshalText([]byte(orDefault(string(c.System.LogLevel), "info")))
@@ -70,17 +71,13 @@ func RunDaemon(ctx context.Context, o DaemonOptions) error {
 	c, err := New(Options{
 		Config: cfg, Socket: o.Socket, Version: o.Version, Logger: o.Logger,
 		Epoch: func() (uint64, error) { return client.NextEpoch(epochFile, time.Now()) },
-		Save: func(n *config.Config) error {
-			if err := st.save(n); err != nil {
-				return err
-			}
-			setLevel(n)
-			return nil
-		},
 	})
 	if err != nil {
 		return err
 	}
+	st.Bind(c)
+	st.OnAlarm(c.storeAlarm)
+	defer st.Watch(func(e store.Event) { setLevel(e.Config) })()
 	d := &daemon{o: o, c: c, st: st}
 	return d.run(ctx, cfg)
 }
@@ -95,7 +92,7 @@ func orDefault(s, d string) string {
 type daemon struct {
 	o  DaemonOptions
 	c  *Controller
-	st *store
+	st *store.Store
 }
 
 func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
@@ -123,6 +120,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 	wg.Go(func() { fail(d.c.Run(ctx)) })
 	wg.Go(func() { tuneCollector(ctx) })
 	wg.Go(func() { d.reload(ctx) })
+	wg.Go(func() { d.st.Run(ctx) })
 	for name, l := range listeners {
 		if name == ListenMetrics {
 			wg.Go(func() { fail(d.serveMetrics(ctx, l)) })
@@ -176,7 +174,7 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	return grpcserver.New(grpcserver.Options{
-		Logger: d.o.Logger, Auth: who, Credentials: auth.NewCredentials(pki), Config: d.c, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.FIB(),
+		Logger: d.o.Logger, Auth: who, Credentials: auth.NewCredentials(pki), Config: d.st, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.FIB(),
 		BGP: func(instance string) (grpcserver.Speaker, bool) {
 			s, ok := d.c.Speaker(orDefault(instance, config.DefaultInstance))
 			return speaker(s), ok
@@ -202,7 +200,7 @@ func (d *daemon) reload(ctx context.Context) {
 			return
 		case <-d.o.Reload:
 		}
-		if err := d.st.reload(func(next *config.Config) error { return d.c.Apply(ctx, next) }); err != nil {
+		if err := d.st.Reload(ctx); err != nil {
 			d.o.Logger.Error("the configuration file is not taken", "error", err)
 		}
 	}
@@ -225,9 +223,4 @@ func (d *daemon) serveMetrics(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("metrics listener: %w", err)
 	}
 	return nil
-}
-
-// PreviewConfig returns the configuration that RunDaemon would begin with, for who prepares what it needs.
-func PreviewConfig(configFile, stateDir string) (*config.Config, error) {
-	return newStore(configFile, stateDir).load(slog.New(slog.DiscardHandler))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type redistributor struct {
 
 	mu         sync.Mutex
 	advertised map[netip.Prefix]rib.Source
+	sent       map[netip.Prefix]bgp.RedistributedRoute // of those, with attributes
 }
 
 // Pause before the RIB is read as a whole after changes were lost.
@@ -33,10 +35,29 @@ const resyncPause = 3 * time.Second
 // rule is one source, and the prefixes that pass.
 type rule struct {
 	source rib.Source
+	family int // 4, 6, or 0 for both
 	set    *config.PrefixSet
+	policy *redistributePolicy // nil: all are accepted as they are
 }
 
-func (u rule) passes(p netip.Prefix) bool { return u.set == nil || u.set.Contains(p) }
+// route is what is announced of a prefix, if anything.
+func (u rule) route(p netip.Prefix) (bgp.RedistributedRoute, bool) {
+	r := bgp.RedistributedRoute{Prefix: p}
+	switch {
+	case u.family == 4 && !p.Addr().Is4() || u.family == 6 && p.Addr().Is4():
+		return r, false
+	case u.set != nil && !u.set.Contains(p):
+		return r, false
+	case u.policy != nil:
+		return u.policy.apply(p)
+	}
+	return r, true
+}
+
+func (u rule) passes(p netip.Prefix) bool {
+	_, ok := u.route(p)
+	return ok
+}
 
 // redistributeRules reads them from the configuration of an instance.
 func redistributeRules(c *config.Config, n *config.NetworkInstance) []rule {
@@ -49,6 +70,15 @@ func redistributeRules(c *config.Config, n *config.NetworkInstance) []rule {
 		if r.PrefixSet != "" {
 			i := slices.IndexFunc(c.RoutingPolicy.PrefixSets, func(s config.PrefixSet) bool { return s.Name == r.PrefixSet })
 			u.set = &c.RoutingPolicy.PrefixSets[i]
+		}
+		switch r.Family {
+		case config.IPv4Unicast:
+			u.family = 4
+		case config.IPv6Unicast:
+			u.family = 6
+		}
+		if len(r.Policies) > 0 || r.Default == config.RejectRoute {
+			u.policy = newRedistributePolicy(&c.RoutingPolicy, n.BGP.ASN, r)
 		}
 		rules = append(rules, u)
 	}
@@ -97,7 +127,7 @@ func (r *redistributor) dropOthers(ctx context.Context, rules []rule) {
 
 // follow watches one source. It returns nil when it has to begin anew.
 func (r *redistributor) follow(ctx context.Context, u rule) error {
-	f := rib.Filter{VRF: r.instance, HasSource: true, Source: u.source, BestOnly: true}
+	f := rib.Filter{VRF: r.instance, HasSource: true, Source: u.source, BestOnly: true, Family: u.family}
 	w, err := r.rib.Watch(ctx, f)
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
@@ -160,7 +190,7 @@ func (r *redistributor) full(ctx context.Context, f rib.Filter, u rule) error {
 	}
 	r.mu.Lock()
 	for p, src := range r.advertised {
-		if src == u.source && !have[p] {
+		if src == u.source && !have[p] && (u.family == 0 || p.Addr().Is4() == (u.family == 4)) {
 			gone = append(gone, p)
 		}
 	}
@@ -174,8 +204,9 @@ func (r *redistributor) change(ctx context.Context, u rule, add, remove []netip.
 	defer r.mu.Unlock()
 	var routes []bgp.RedistributedRoute
 	for _, p := range add {
-		if _, ok := r.advertised[p]; !ok {
-			routes = append(routes, bgp.RedistributedRoute{Prefix: p})
+		route, _ := u.route(p)
+		if _, ok := r.advertised[p]; !ok || !reflect.DeepEqual(r.sent[p], route) {
+			routes = append(routes, route)
 		}
 	}
 	// A prefix that went over to another source is that one's now.
@@ -190,6 +221,10 @@ func (r *redistributor) change(ctx context.Context, u rule, add, remove []netip.
 	}
 	for _, p := range remove {
 		delete(r.advertised, p)
+		delete(r.sent, p)
+	}
+	for _, route := range routes {
+		r.sent[route.Prefix] = route
 	}
 	for _, p := range add {
 		r.advertised[p] = u.source

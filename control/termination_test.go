@@ -303,16 +303,15 @@ func TestHealthAndAnnouncement(t *testing.T) {
 		}
 		return nil
 	})
-	drop := func(name string) func(*config.Config) error {
-		return func(c *config.Config) error {
+	drop := func(name string) func(*config.Config) {
+		return func(c *config.Config) {
 			c.TCP.Listeners = slices.DeleteFunc(c.TCP.Listeners, func(l config.TCPListener) bool { return l.Name == name })
-			return nil
 		}
 	}
-	if err := b.c.Edit(ctx, drop("web")); err != nil {
+	if err := b.edit(ctx, drop("web")); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.c.Edit(config.WithDrain(ctx, 1500*time.Millisecond), drop("echo")); err != nil {
+	if err := b.edit(config.WithDrain(ctx, 1500*time.Millisecond), drop("echo")); err != nil {
 		t.Fatal(err)
 	}
 	b.s.SetRefuse(nil)

@@ -165,7 +165,7 @@ func (s *Store) enact(ctx context.Context, req Request, t *tree.Tree) (Result, *
 
 // settle makes a commit that is on the disk the one in force.
 func (s *Store) settle(entry Entry, t *tree.Tree, cfg *config.Config, before *tree.Tree) {
-	s.cur.Store(&state{entry, t, cfg})
+	s.cur.Store(&state{entry: entry, tree: t, cfg: cfg})
 	s.setPending(entry, before)
 	s.mu.Lock()
 	s.history = append(s.history, entry)

@@ -107,7 +107,7 @@ func (s *Store) amend(ctx context.Context, id string, of *Pending, change func(*
 	if err := s.rewrite(entry.ID, func(e *Entry) { e.Confirm = &conf }); err != nil {
 		return fmt.Errorf("save configuration: %w", err)
 	}
-	s.cur.Store(&state{entry, c.tree, c.cfg})
+	s.cur.Store(&state{entry: entry, tree: c.tree, cfg: c.cfg})
 	s.mu.Lock()
 	for i := range s.history {
 		if s.history[i].ID == entry.ID {

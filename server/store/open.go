@@ -59,7 +59,7 @@ func Preview(o Options) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return st.cfg, nil
+	return st.cfg.Clone(), nil
 }
 
 // chosen is what to begin with.
@@ -86,7 +86,7 @@ func (s *Store) choose(change bool) (chosen, error) {
 			e.Changes = len(changes)
 			e.Diff, e.DiffCut = s.bounded(changes)
 		}
-		return chosen{state: state{e, st.tree, st.cfg}, last: last}
+		return chosen{state: state{entry: e, tree: st.tree, cfg: st.cfg}, last: last}
 	}
 	switch {
 	case last == nil:
@@ -148,7 +148,7 @@ func (s *Store) load(id uint64) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &state{entry, t, cfg}, nil
+	return &state{entry: entry, tree: t, cfg: cfg}, nil
 }
 
 // meaning is the configuration of a tree, checked.

@@ -52,7 +52,7 @@ func (s *Store) parse(doc []byte, hint *tree.Tree) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &state{tree: t, cfg: cfg}, nil
+	return &state{tree: t, cfg: cfg, document: IsTree(doc)}, nil
 }
 
 // Parse makes a tree of a document: the tree as RFC 7951 has it, or the YAML or JSON of package config. hint, which may be nil, gives
@@ -153,7 +153,10 @@ func (s *Store) reload(ctx context.Context, req *Request) (Result, error) {
 		return Result{}, err
 	}
 	res, cfg, err := s.enact(ctx, *req, t)
-	return res, s.withTreePaths(err, cfg, t)
+	if st.document { // else the file has the paths that the error has
+		err = s.withTreePaths(err, cfg, t)
+	}
+	return res, err
 }
 
 // become makes the tree in force into another that shares with it all that is the same.

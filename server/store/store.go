@@ -119,6 +119,8 @@ type state struct {
 	entry Entry
 	tree  *tree.Tree
 	cfg   *config.Config
+	// document says that it was read from a tree as RFC 7951 has it.
+	document bool
 }
 
 // Store holds the configuration.
