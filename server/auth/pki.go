@@ -42,7 +42,7 @@ func Open(o Options) (*PKI, error) {
 		return nil, fmt.Errorf("certificates in %s: %w", o.Dir, err)
 	}
 	p := &PKI{dir: o.Dir, log: o.Logger, now: o.Now, passwords: o.Passwords}
-	s, err := p.load()
+	s, err := p.load(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("certificates in %s: %w", o.Dir, err)
 	}
@@ -55,9 +55,12 @@ func prepare(o Options) error {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return err
 	}
+	if err := finishRotation(o.Dir); err != nil {
+		return err
+	}
 	hosts := serverHosts(o.Hosts)
 	var there, missing []string
-	for _, name := range []string{CAFile, ServerFile, ServerKeyFile} {
+	for _, name := range pkiFiles {
 		switch _, err := os.Stat(filepath.Join(o.Dir, name)); {
 		case err == nil:
 			there = append(there, name)

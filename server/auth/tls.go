@@ -25,6 +25,8 @@ type PKI struct {
 	mu      sync.Mutex
 	current *snapshot
 	checked time.Time
+	// trial is in use instead of current; nil: there is none.
+	trial *Trial
 	// What the files looked like when loading them failed last, so that one fault is logged once.
 	refused fingerprint
 }
@@ -75,19 +77,22 @@ func (p *PKI) ServerConfig() *tls.Config {
 func (p *PKI) snapshot() *snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.trial != nil {
+		return p.trial.snap
+	}
 	now := p.now()
 	if d := now.Sub(p.checked); d >= 0 && d < checkEvery {
 		return p.current
 	}
 	p.checked = now
-	files, err := p.look()
+	files, err := p.look(p.dir)
 	if err == nil && files == p.current.files {
 		return p.current
 	}
 	if files == p.refused {
 		return p.current
 	}
-	s, err := p.load()
+	s, err := p.load(p.dir)
 	if err != nil {
 		p.refused = files
 		p.log.Error("the changed certificates can't be used; the old ones stay", "dir", p.dir, "error", err)
@@ -98,9 +103,9 @@ func (p *PKI) snapshot() *snapshot {
 	return s
 }
 
-func (p *PKI) look() (f fingerprint, err error) {
-	for i, name := range []string{CAFile, ServerFile, ServerKeyFile} {
-		st, e := os.Stat(filepath.Join(p.dir, name))
+func (p *PKI) look(dir string) (f fingerprint, err error) {
+	for i, name := range pkiFiles {
+		st, e := os.Stat(filepath.Join(dir, name))
 		if e != nil {
 			err = errors.Join(err, e)
 			continue
@@ -110,12 +115,12 @@ func (p *PKI) look() (f fingerprint, err error) {
 	return f, err
 }
 
-func (p *PKI) load() (*snapshot, error) {
-	files, err := p.look()
+func (p *PKI) load(dir string) (*snapshot, error) {
+	files, err := p.look(dir)
 	if err != nil {
 		return nil, err
 	}
-	pool, cert, err := loadPair(p.dir, ServerFile, ServerKeyFile, x509.ExtKeyUsageServerAuth, p.now())
+	pool, cert, err := loadPair(dir, ServerFile, ServerKeyFile, x509.ExtKeyUsageServerAuth, p.now())
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,12 @@ import (
 
 	"github.com/openconfig/gnoi/file"
 	"github.com/openconfig/gnoi/system"
+	"github.com/openconfig/gnsi/certz"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"millrace/server/auth"
 	"millrace/server/probe"
 )
 
@@ -37,6 +39,8 @@ type Options struct {
 	Reload func()
 	// FileDir is the folder of the File service. It is made if it is not there.
 	FileDir string
+	// PKI is the certificates of the management listener.
+	PKI *auth.PKI
 }
 
 // Server is the services.
@@ -45,11 +49,12 @@ type Server struct {
 	log    *slog.Logger
 	system *systemService
 	file   *fileService
+	certz  *certzService
 }
 
 // New makes the services.
 func New(o Options) (*Server, error) {
-	if o.Dataplane == nil || o.Processes == nil || o.Signal == nil || o.Exit == nil || o.Reload == nil || o.FileDir == "" {
+	if o.Dataplane == nil || o.Processes == nil || o.Signal == nil || o.Exit == nil || o.Reload == nil || o.FileDir == "" || o.PKI == nil {
 		return nil, errors.New("gNOI: an option is missing")
 	}
 	if o.Logger == nil {
@@ -62,13 +67,14 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{opt: o, log: o.Logger, system: &systemService{opt: o, reboot: newReboot(o)}, file: f}, nil
+	return &Server{opt: o, log: o.Logger, system: &systemService{opt: o, reboot: newReboot(o)}, file: f, certz: &certzService{opt: o}}, nil
 }
 
 // Register adds the services to a gRPC server.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
 	system.RegisterSystemServer(r, s.system)
 	file.RegisterFileServer(r, s.file)
+	certz.RegisterCertzServer(r, s.certz)
 }
 
 // Close ends what the services have going.
