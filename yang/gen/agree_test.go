@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -102,7 +103,10 @@ func TestConfigHasItsTwinInState(t *testing.T) {
 func TestCommittedFilesAreFresh(t *testing.T) {
 	models := os.Getenv("YANG_MODELS")
 	if models == "" {
-		models = "../../../shared/openconfig"
+		models = "../shared/openconfig"
+	}
+	if !filepath.IsAbs(models) {
+		models = filepath.Join("../..", models)
 	}
 	if _, err := os.Stat(models); err != nil {
 		t.Skipf("no models: %v", err)
