@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	api "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v3/pkg/apiutil"
+	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -17,11 +20,18 @@ type RedistributedRoute struct {
 	Prefix      netip.Prefix
 	NextHop     netip.Addr // invalid: the speaker itself
 	MED         *uint32
+	LocalPref   *uint32
+	Origin      string   // "igp", "egp" or "incomplete", the default
+	ASPath      []uint32 // what is to be before the path that a neighbour sees
 	Communities []string // standard ones
+	// ExtCommunities and LargeCommunities are the other kinds, as [ParseCommunity] takes them.
+	ExtCommunities   []string
+	LargeCommunities []string
 }
 
 const (
 	originIGP        = 0
+	originEGP        = 1
 	originIncomplete = 2
 )
 
@@ -40,7 +50,16 @@ func localPath(r RedistributedRoute, origin uint32) (*api.Path, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch r.Origin {
+	case "igp":
+		origin = originIGP
+	case "egp":
+		origin = originEGP
+	}
 	attrs := []proto.Message{&api.OriginAttribute{Origin: origin}}
+	if len(r.ASPath) > 0 {
+		attrs = append(attrs, &api.AsPathAttribute{Segments: []*api.AsSegment{{Type: api.AsSegment_AS_SEQUENCE, Numbers: r.ASPath}}})
+	}
 	if f == IPv4Unicast && nh.Unmap().Is4() {
 		attrs = append(attrs, &api.NextHopAttribute{NextHop: nh.Unmap().String()})
 	} else {
@@ -62,6 +81,14 @@ func localPath(r RedistributedRoute, origin uint32) (*api.Path, error) {
 		}
 		attrs = append(attrs, c)
 	}
+	if r.LocalPref != nil {
+		attrs = append(attrs, &api.LocalPrefAttribute{LocalPref: *r.LocalPref})
+	}
+	more, err := otherCommunities(r)
+	if err != nil {
+		return nil, err
+	}
+	attrs = append(attrs, more...)
 	out := &api.Path{Family: apiFamily(f), Nlri: nlri}
 	for _, a := range attrs {
 		x, err := anypb.New(a)
@@ -69,6 +96,47 @@ func localPath(r RedistributedRoute, origin uint32) (*api.Path, error) {
 			return nil, err
 		}
 		out.Pattrs = append(out.Pattrs, x)
+	}
+	return out, nil
+}
+
+// otherCommunities are the attributes of extended and large communities.
+func otherCommunities(r RedistributedRoute) ([]proto.Message, error) {
+	var out []proto.Message
+	if len(r.ExtCommunities) > 0 {
+		native := &bgp.PathAttributeExtendedCommunities{}
+		for _, t := range r.ExtCommunities {
+			v, err := ParseCommunity(ExtendedCommunity, t)
+			if err != nil {
+				return nil, err
+			}
+			kind, text, _ := strings.Cut(v.Extended, ":")
+			sub := bgp.EC_SUBTYPE_ROUTE_TARGET
+			if kind == "soo" {
+				sub = bgp.EC_SUBTYPE_ROUTE_ORIGIN
+			}
+			x, err := bgp.ParseExtendedCommunity(sub, text)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", t, err)
+			}
+			native.Value = append(native.Value, x)
+		}
+		a, err := apiutil.NewExtendedCommunitiesAttributeFromNative(native)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	if len(r.LargeCommunities) > 0 {
+		a := &api.LargeCommunitiesAttribute{}
+		for _, t := range r.LargeCommunities {
+			v, err := ParseCommunity(LargeCommunity, t)
+			if err != nil {
+				return nil, err
+			}
+			a.Communities = append(a.Communities, &api.LargeCommunity{GlobalAdmin: v.Large[0], LocalData1: v.Large[1], LocalData2: v.Large[2]})
+		}
+		out = append(out, a)
 	}
 	return out, nil
 }
