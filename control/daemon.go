@@ -20,6 +20,7 @@ import (
 	"millrace/routing/bgp"
 	"millrace/server/auth"
 	"millrace/server/config"
+	gnoiserver "millrace/server/gnoi"
 	grpcserver "millrace/server/grpc"
 	"millrace/server/store"
 )
@@ -78,7 +79,7 @@ func RunDaemon(ctx context.Context, o DaemonOptions) error {
 	st.Bind(c)
 	st.OnAlarm(c.storeAlarm)
 	defer st.Watch(func(e store.Event) { setLevel(e.Config) })()
-	d := &daemon{o: o, c: c, st: st}
+	d := &daemon{o: o, c: c, st: st, again: make(chan struct{}, 1)}
 	return d.run(ctx, cfg)
 }
 
@@ -93,11 +94,16 @@ type daemon struct {
 	o  DaemonOptions
 	c  *Controller
 	st *store.Store
+	// exit ends the daemon; again has the operator's file read again.
+	exit  context.CancelCauseFunc
+	again chan struct{}
+	gnoi  *gnoiserver.Server
 }
 
 func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	d.exit = cancel
 	listeners, err := d.listen(cfg)
 	if err != nil {
 		return err
@@ -111,6 +117,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = d.gnoi.Close() }()
 	var wg sync.WaitGroup
 	fail := func(err error) {
 		if err != nil && ctx.Err() == nil {
@@ -173,6 +180,9 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
+	if d.gnoi, err = d.newGNOI(pki); err != nil {
+		return nil, fmt.Errorf("gNOI: %w", err)
+	}
 	return grpcserver.New(grpcserver.Options{
 		Logger: d.o.Logger, Auth: who, Credentials: auth.NewCredentials(pki), Config: d.st, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.FIB(),
 		BGP: func(instance string) (grpcserver.Speaker, bool) {
@@ -180,7 +190,7 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 			return speaker(s), ok
 		},
 		Alarms: d.c, VIPs: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: time.Now(),
-		Register: []func(grpc.ServiceRegistrar){d.registerGRIBI},
+		Register: []func(grpc.ServiceRegistrar){d.registerGRIBI, d.gnoi.Register},
 	})
 }
 
@@ -199,6 +209,7 @@ func (d *daemon) reload(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-d.o.Reload:
+		case <-d.again:
 		}
 		if err := d.st.Reload(ctx); err != nil {
 			d.o.Logger.Error("the configuration file is not taken", "error", err)

@@ -52,6 +52,8 @@ type Session struct {
 	PreviousEpoch uint64
 	// Since is when the session began.
 	Since time.Time
+	// PID of the data plane; 0 if the kernel does not tell.
+	PID int
 }
 
 // Client is a connection to the data plane that comes back by itself.
@@ -177,6 +179,7 @@ func (c *Client) hold(ctx context.Context, k *conn, h *pb.HelloResult, epoch uin
 	c.mu.Lock()
 	s := Session{
 		Version: h.GetVersion(), BootID: h.GetBootId(), Epoch: epoch, PreviousEpoch: h.GetPreviousEpoch(), Since: time.Now(),
+		PID: peerPID(k.nc),
 		NewBoot: c.session.Since.IsZero() || c.session.BootID != h.GetBootId(),
 	}
 	c.session, c.cur, c.lastErr = s, k, nil

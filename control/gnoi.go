@@ -1,0 +1,39 @@
+package control
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"millrace/server/auth"
+	gnoiserver "millrace/server/gnoi"
+)
+
+// newGNOI makes gNOI's services.
+func (d *daemon) newGNOI(pki *auth.PKI) (*gnoiserver.Server, error) {
+	return gnoiserver.New(gnoiserver.Options{
+		Logger: d.o.Logger, Dataplane: d.c.dp, PKI: pki, FileDir: filepath.Join(d.o.StateDir, "files"),
+		Processes: d.processes,
+		Signal:    func(pid, sig int) error { return syscall.Kill(pid, syscall.Signal(sig)) },
+		Exit: func(reason string) {
+			d.o.Logger.Info("ending to be started again", "reason", reason)
+			d.exit(context.Canceled)
+		},
+		Reload: func() {
+			select {
+			case d.again <- struct{}{}:
+			default: // it is about to be read anyway
+			}
+		},
+	})
+}
+
+// processes are those of the appliance, this one first.
+func (d *daemon) processes() ([]gnoiserver.Process, error) {
+	all := []gnoiserver.Process{{Name: "vnf", PID: os.Getpid()}}
+	if s, up := d.c.dp.Session(); up && s.PID != 0 {
+		all = append(all, gnoiserver.Process{Name: "vnf-dataplane", PID: s.PID})
+	}
+	return all, nil
+}
