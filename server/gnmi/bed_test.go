@@ -67,6 +67,10 @@ func newBed(t *testing.T, o bedOptions) *bed {
 		t.Fatal(err)
 	}
 	b.store.Bind(b.applier)
+	run, stop := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); b.store.Run(run) }()
+	t.Cleanup(func() { stop(); <-stopped })
 	var sources []telemetry.Source
 	if o.sources != nil {
 		sources = o.sources(s)
