@@ -38,6 +38,10 @@ type validator struct {
 	vrfs   map[string]*NetworkInstance
 	ifaces map[string]*Interface
 	own    map[ownAddress][]string
+	// old are the routes, by instance, that were found right before and where nothing around them has changed.
+	old map[string][]StaticRoute
+	// fields are the leaves of the types that walk has met.
+	fields map[reflect.Type][]leaf
 }
 
 // ownAddress is an address in an instance; own names the interfaces that have it.
@@ -47,8 +51,13 @@ type ownAddress struct {
 }
 
 // Validate checks the whole configuration and returns Errors, or nil.
-func (c *Config) Validate() error {
-	v := &validator{c: c, vrfs: map[string]*NetworkInstance{}, ifaces: map[string]*Interface{}, own: map[ownAddress][]string{}}
+func (c *Config) Validate() error { return newValidator(c).all() }
+
+func newValidator(c *Config) *validator {
+	v := &validator{
+		c: c, vrfs: map[string]*NetworkInstance{}, ifaces: map[string]*Interface{}, own: map[ownAddress][]string{},
+		fields: map[reflect.Type][]leaf{},
+	}
 	for i := range c.NetworkInstances {
 		v.vrfs[c.NetworkInstances[i].Name] = &c.NetworkInstances[i]
 	}
@@ -63,6 +72,11 @@ func (c *Config) Validate() error {
 			v.own[key] = append(v.own[key], f.Name)
 		}
 	}
+	return v
+}
+
+func (v *validator) all() error {
+	c := v.c
 	v.walk(reflect.ValueOf(*c), "")
 	v.system()
 	v.interfaces()
@@ -92,11 +106,14 @@ func (v *validator) walk(val reflect.Value, path string) {
 		}
 	case reflect.Struct:
 		if ours(val.Type()) {
-			for _, l := range leaves(val.Type()) {
+			for _, l := range v.leaves(val.Type()) {
 				v.walk(val.FieldByIndex(l.index), join(path, l.name))
 			}
 		}
 	case reflect.Slice:
+		if val.Type() == reflect.TypeFor[[]StaticRoute]() {
+			return // there may be many of them: staticRoutes goes through them once
+		}
 		key := keyLeaf(val.Type().Elem())
 		seen := map[string]bool{}
 		for i := range val.Len() {
@@ -116,6 +133,15 @@ func (v *validator) walk(val reflect.Value, path string) {
 			v.walk(val.Index(i), fmt.Sprintf("%s[%s]", path, at))
 		}
 	}
+}
+
+func (v *validator) leaves(t reflect.Type) []leaf {
+	l, ok := v.fields[t]
+	if !ok {
+		l = leaves(t)
+		v.fields[t] = l
+	}
+	return l
 }
 
 // keyValue is the key of a list element as text; empty if it is not set.

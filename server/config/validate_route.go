@@ -22,9 +22,7 @@ func (v *validator) instance(n *NetworkInstance) {
 	if n.Name == DefaultInstance && (n.IPv4Routes != 0 || n.IPv6Routes != 0) {
 		v.errs.addf(p, "the sizes of the default instance are in system.dataplane")
 	}
-	for i := range n.StaticRoutes {
-		v.staticRoute(n, &n.StaticRoutes[i], p)
-	}
+	v.staticRoutes(n, p)
 	if n.BGP != nil {
 		v.bgp(n, p+".bgp")
 	}

@@ -33,6 +33,11 @@ func (s *Store) commit(ctx context.Context, req Request, change func(*tree.Edit)
 	if err := change(e); err != nil {
 		return Result{}, err
 	}
+	if s.opt.Prepare != nil {
+		if err := s.opt.Prepare(e); err != nil {
+			return Result{}, err
+		}
+	}
 	t, err := e.Commit()
 	if err != nil {
 		return Result{}, err
@@ -69,7 +74,7 @@ func (s *Store) edit(ctx context.Context, req Request, change func(*config.Confi
 	if err := change(next); err != nil {
 		return Result{}, err
 	}
-	if err := next.Validate(); err != nil {
+	if err := next.ValidateAfter(s.Config()); err != nil {
 		return Result{}, err
 	}
 	t, err := s.carryOver(next)
@@ -131,11 +136,20 @@ func (s *Store) enact(ctx context.Context, req Request, t *tree.Tree) (Result, *
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.ValidateAfter(old.cfg); err != nil {
 		return Result{}, cfg, err
 	}
 	var changes []tree.Change
-	tree.Diff(old.tree, t, func(c tree.Change) { changes = append(changes, c) })
+	var denied error
+	tree.Diff(old.tree, t, func(c tree.Change) {
+		if denied == nil && s.opt.Authorize != nil {
+			denied = s.opt.Authorize(ctx, c)
+		}
+		changes = append(changes, c)
+	})
+	if denied != nil {
+		return Result{}, cfg, denied
+	}
 	if req.DryRun {
 		return Result{ID: old.entry.ID, Time: old.entry.Time, Tree: t, Changes: changes}, cfg, nil
 	}

@@ -43,7 +43,11 @@ type Options struct {
 	Model   Translator
 	// Secrets are schema paths of leaves that are not shown.
 	Secrets []string
-	Logger  *slog.Logger
+	// Prepare completes what an edit came to before it is looked at; nil: nothing is to be done.
+	Prepare func(*tree.Edit) error
+	// Authorize refuses a change that who asks in the context may not make; nil: all may.
+	Authorize func(context.Context, tree.Change) error
+	Logger    *slog.Logger
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
