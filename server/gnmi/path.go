@@ -32,8 +32,9 @@ func fromPath(prefix, p *gpb.Path, field string) (tree.Path, error) {
 		return nil, fault(codes.InvalidArgument, field, "there is no origin %q here, only %q", o, origin)
 	}
 	all := slices.Concat(prefix.GetElem(), p.GetElem())
+	// Clients of old habit fill both fields in, gnmi_cli among them: then elem counts.
 	//lint:ignore SA1019 what is deprecated is refused by name instead of being taken for the root
-	if len(prefix.GetElement())+len(p.GetElement()) > 0 {
+	if len(prefix.GetElement()) > len(prefix.GetElem()) || len(p.GetElement()) > len(p.GetElem()) {
 		return nil, fault(codes.InvalidArgument, field, "the field element is deprecated: use elem")
 	}
 	if len(all) > maxElems {

@@ -22,8 +22,11 @@ type Store interface {
 	SetDeadline(ctx context.Context, req store.Request, id string, d time.Duration) error
 }
 
-// Hub reads the whole tree; *telemetry.Hub is one.
+// Hub reads the whole tree and tells what changes; *telemetry.Hub is one.
 type Hub interface {
 	// Read calls emit with all leaves that m takes or that lie below what it takes.
 	Read(ctx context.Context, m tree.Pattern, what telemetry.What, emit func(telemetry.Batch) error) error
+	// ReadEvents is Read in the form of what Watch tells.
+	ReadEvents(ctx context.Context, m tree.Pattern, what telemetry.What, emit func(*telemetry.Event) error) error
+	Watch() *telemetry.Watch
 }
