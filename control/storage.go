@@ -3,11 +3,13 @@ package control
 import (
 	"log/slog"
 
+	"millrace/server/auth"
 	"millrace/server/config"
 	grpcserver "millrace/server/grpc"
 	"millrace/server/model"
 	"millrace/server/store"
 	"millrace/yang/schema"
+	"millrace/yang/tree"
 )
 
 // storeOptions are those of the store of the configuration.
@@ -18,6 +20,8 @@ func storeOptions(o DaemonOptions) (store.Options, error) {
 	}
 	return store.Options{
 		Dir: o.StateDir, Startup: o.ConfigFile, Schema: s, Model: model.New(s), Secrets: model.Secrets(), Logger: o.Logger,
+		Prepare:   func(e *tree.Edit) error { return model.HashPasswords(e, auth.HashPassword) },
+		Authorize: auth.NewAuthorizer(model.Secrets()).Change,
 	}, nil
 }
 
