@@ -217,6 +217,7 @@ func (f *Feed) unfail(e *entry) {
 		f.failed--
 		f.failedBy[e.code]--
 		e.code = 0
+		f.r.notifyFIB(e)
 	}
 }
 
@@ -275,6 +276,7 @@ func (f *Feed) Ack(deltas []Delta, codes []uint8) {
 				e.code = code
 				f.failed++
 				f.failedBy[code]++
+				r.notifyFIB(e)
 				if d.Group != 0 {
 					f.unref(d.Group)
 				}

@@ -363,6 +363,7 @@ func (r *RIB) releaseGroup(gi uint32) {
 	delete(r.work.suspects, gi)
 	r.groups[gi] = nil
 	r.groupFr = append(r.groupFr, gi)
+	r.notifyGroup(gi)
 }
 
 // setVia replaces the groups that gi resolves through and says whether they

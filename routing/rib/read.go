@@ -292,7 +292,7 @@ func (r *RIB) List(f Filter, cur Cursor, limit int) (list []RouteInfo, next Curs
 	limit = min(max(limit, 1), 10000)
 	for {
 		r.mu.RLock()
-		done := r.listSlice(&f, &cur, limit, &list)
+		done := r.listSlice(&f, &cur, limit-len(list), func(e *entry) { list = append(list, r.info(e)) })
 		r.mu.RUnlock()
 		if done {
 			return list, Cursor{}, nil
@@ -303,8 +303,8 @@ func (r *RIB) List(f Filter, cur Cursor, limit int) (list []RouteInfo, next Curs
 	}
 }
 
-// listSlice lists some more and moves the cursor; it says whether it reached the end.
-func (r *RIB) listSlice(f *Filter, cur *Cursor, limit int, list *[]RouteInfo) bool {
+// listSlice lists up to limit more and moves the cursor; it says whether it reached the end.
+func (r *RIB) listSlice(f *Filter, cur *Cursor, limit int, add func(*entry)) bool {
 	names := r.vrfNames()
 	if cur.Prefix.IsValid() {
 		i, _ := slices.BinarySearch(names, cur.VRF)
@@ -322,7 +322,7 @@ func (r *RIB) listSlice(f *Filter, cur *Cursor, limit int, list *[]RouteInfo) bo
 				continue
 			}
 			visit := func(ei uint32) bool {
-				if len(*list) >= limit || budget == 0 {
+				if limit == 0 || budget == 0 {
 					return false
 				}
 				budget--
@@ -330,7 +330,8 @@ func (r *RIB) listSlice(f *Filter, cur *Cursor, limit int, list *[]RouteInfo) bo
 				p := r.entryPrefix(e)
 				*cur = Cursor{VRF: name, Prefix: p}
 				if f.prefix(p) && r.filterEntry(f, e) {
-					*list = append(*list, r.info(e))
+					add(e)
+					limit--
 				}
 				return true
 			}

@@ -71,8 +71,9 @@ type instance struct {
 type table struct {
 	id     uint16
 	inst   *instance
-	routes trie // prefix to entry
-	nhts   trie // tracked next-hop address to nht
+	routes trie            // prefix to entry
+	nhts   trie            // tracked next-hop address to nht
+	best   [numSources]int // prefixes by the source of their best candidate
 }
 
 // RIB is the routing information base. All its methods may be called
@@ -101,6 +102,8 @@ type RIB struct {
 	feed     *Feed
 	watchers map[*Watcher]struct{}
 
+	groupWatchers map[*GroupWatcher]struct{}
+
 	perSource [numSources]int
 	lostBest  uint8 // source bit of a best candidate just removed
 	keyBuf    []byte
@@ -121,6 +124,8 @@ func New(opt Options) *RIB {
 		groupI:   make(map[string]uint32),
 		nhts:     make([]*nht, 1),
 		watchers: make(map[*Watcher]struct{}),
+
+		groupWatchers: make(map[*GroupWatcher]struct{}),
 	}
 	r.work.init()
 	r.instance(DefaultVRF).exists = true

@@ -49,18 +49,24 @@ type Watcher struct {
 	mu      sync.Mutex
 	pending map[watchKey]struct{}
 	order   []watchKey
+	limit   int
 	resync  bool
 }
 
 // Watch returns a stream of the changes from now on. To follow from a full
 // picture, Watch first and then List.
 func (r *RIB) Watch(ctx context.Context, f Filter) (*Watcher, error) {
+	return r.WatchMany(ctx, f, watchLimit)
+}
+
+// WatchMany is Watch for a reader that can have up to limit changed prefixes wait, at about 100 bytes each.
+func (r *RIB) WatchMany(ctx context.Context, f Filter, limit int) (*Watcher, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
 	w := &Watcher{
 		r: r, filter: f, ready: make(chan struct{}, 1), done: make(chan struct{}),
-		pending: make(map[watchKey]struct{}),
+		pending: make(map[watchKey]struct{}), limit: limit,
 	}
 	r.mu.Lock()
 	r.watchers[w] = struct{}{}
@@ -159,10 +165,12 @@ func sourceBit(s Source) uint8 { return 1 << s }
 // notify tells the watchers that an entry's best candidate changed; sources are
 // those of the old and of the new one. Who follows another source hears nothing.
 func (r *RIB) notify(ei uint32, sources uint8) {
-	if len(r.watchers) == 0 {
-		return
+	if len(r.watchers) > 0 {
+		r.notifyEntry(r.entries.at(ei), sources)
 	}
-	e := r.entries.at(ei)
+}
+
+func (r *RIB) notifyEntry(e *entry, sources uint8) {
 	t := r.tables[e.table]
 	p := t.routes.prefix(e.node)
 	for w := range r.watchers {
@@ -181,7 +189,7 @@ func (w *Watcher) add(k watchKey) {
 	if _, ok := w.pending[k]; ok {
 		return
 	}
-	if len(w.order) >= watchLimit {
+	if len(w.order) >= w.limit {
 		clear(w.pending)
 		w.order = nil
 		w.resync = true

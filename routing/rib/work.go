@@ -2,6 +2,7 @@ package rib
 
 import (
 	"maps"
+	"math/bits"
 	"slices"
 )
 
@@ -209,6 +210,7 @@ func (r *RIB) resolveGroup(gi uint32) {
 	}
 	w.gen++
 	r.markDeps(g)
+	r.notifyGroup(gi)
 	if was != g.ok() {
 		g.flips++
 		r.startWalk(gi)
@@ -269,8 +271,13 @@ func (r *RIB) evalEntry(ei uint32) {
 	if oldBest != 0 && sources == 0 {
 		sources = sourceBit(r.sourceOf(oldBest))
 	}
+	if oldBest != 0 {
+		t.best[bits.TrailingZeros8(sources)]--
+	}
 	if best != 0 {
-		sources |= sourceBit(r.sourceOf(best))
+		s := r.sourceOf(best)
+		t.best[s]++
+		sources |= sourceBit(s)
 	}
 	e.best, e.set = best, set
 	if best != oldBest || set != oldSet {
