@@ -4917,9 +4917,10 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv4Unica
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv4Unicast_Ipv4Entry_State represents the /openconfig-network-instance/network-instances/network-instance/afts/ipv4-unicast/ipv4-entry/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv4Unicast_Ipv4Entry_State struct {
-	NextHopGroup   *uint64                                       `path:"next-hop-group" module:"openconfig-aft-network-instance"`
-	OriginProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"origin-protocol" module:"openconfig-network-instance"`
-	Prefix         *string                                       `path:"prefix" module:"openconfig-network-instance"`
+	NextHopGroup                *uint64                                       `path:"next-hop-group" module:"openconfig-aft-network-instance"`
+	NextHopGroupNetworkInstance *string                                       `path:"next-hop-group-network-instance" module:"openconfig-aft-network-instance"`
+	OriginProtocol              E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"origin-protocol" module:"openconfig-network-instance"`
+	Prefix                      *string                                       `path:"prefix" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv4Unicast_Ipv4Entry_State implements the yang.GoStruct
@@ -5133,9 +5134,10 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv6Unica
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv6Unicast_Ipv6Entry_State represents the /openconfig-network-instance/network-instances/network-instance/afts/ipv6-unicast/ipv6-entry/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv6Unicast_Ipv6Entry_State struct {
-	NextHopGroup   *uint64                                       `path:"next-hop-group" module:"openconfig-aft-network-instance"`
-	OriginProtocol E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"origin-protocol" module:"openconfig-network-instance"`
-	Prefix         *string                                       `path:"prefix" module:"openconfig-network-instance"`
+	NextHopGroup                *uint64                                       `path:"next-hop-group" module:"openconfig-aft-network-instance"`
+	NextHopGroupNetworkInstance *string                                       `path:"next-hop-group-network-instance" module:"openconfig-aft-network-instance"`
+	OriginProtocol              E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE `path:"origin-protocol" module:"openconfig-network-instance"`
+	Prefix                      *string                                       `path:"prefix" module:"openconfig-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_Ipv6Unicast_Ipv6Entry_State implements the yang.GoStruct
