@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/openconfig/goyang/pkg/yang"
@@ -44,9 +45,9 @@ func printTree(b *bytes.Buffer, n *node, depth int, module string) {
 	if module != "" && n.module != module {
 		name = n.prefix + ":" + name
 	}
-	mode := "rw"
-	if n.entry.ReadOnly() {
-		mode = "ro"
+	mode := "ro"
+	if n.writable() {
+		mode = "rw"
 	}
 	fmt.Fprintf(b, "%s %s%s", mode, strings.Repeat("  ", depth), name)
 	if keys := n.keys(); keys != nil {
@@ -68,6 +69,14 @@ func printTree(b *bytes.Buffer, n *node, depth int, module string) {
 	for _, c := range n.children {
 		printTree(b, c, depth+1, n.module)
 	}
+}
+
+// writable says that there is something to be configured at or below a node.
+func (n *node) writable() bool {
+	if n.entry.ReadOnly() || n.leaf() || n.presence() {
+		return !n.entry.ReadOnly()
+	}
+	return slices.ContainsFunc(n.children, (*node).writable)
 }
 
 // typeText names a type for people.
