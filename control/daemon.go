@@ -98,6 +98,7 @@ type daemon struct {
 	exit  context.CancelCauseFunc
 	again chan struct{}
 	gnoi  *gnoiserver.Server
+	hub   *telemetryHub
 }
 
 func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
@@ -128,6 +129,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 	wg.Go(func() { tuneCollector(ctx) })
 	wg.Go(func() { d.reload(ctx) })
 	wg.Go(func() { d.st.Run(ctx) })
+	wg.Go(func() { d.hub.run(ctx) })
 	for name, l := range listeners {
 		if name == ListenMetrics {
 			wg.Go(func() { fail(d.serveMetrics(ctx, l)) })
@@ -183,6 +185,13 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 	if d.gnoi, err = d.newGNOI(pki); err != nil {
 		return nil, fmt.Errorf("gNOI: %w", err)
 	}
+	if d.hub, err = d.newHub(); err != nil {
+		return nil, err
+	}
+	gnmi, err := d.newGNMI()
+	if err != nil {
+		return nil, err
+	}
 	return grpcserver.New(grpcserver.Options{
 		Logger: d.o.Logger, Auth: who, Credentials: auth.NewCredentials(pki), Config: d.st, Dataplane: d.c.dp, RIB: d.c.rib, FIB: d.c.FIB(),
 		BGP: func(instance string) (grpcserver.Speaker, bool) {
@@ -190,7 +199,7 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 			return speaker(s), ok
 		},
 		Alarms: d.c, VIPs: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: time.Now(),
-		Register: []func(grpc.ServiceRegistrar){d.registerGRIBI, d.gnoi.Register},
+		Register: []func(grpc.ServiceRegistrar){d.registerGRIBI, d.gnoi.Register, gnmi.Register},
 	})
 }
 
