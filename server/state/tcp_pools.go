@@ -87,13 +87,23 @@ func tcpTime(n uint64) time.Time {
 	return time.Unix(0, int64(n))
 }
 
-// statusOf is since when an object has a status: at is when it became so, zero if only its first being seen says that.
+// clockSlack is how far the data plane's time of one change may differ between two answers: it keeps another clock, and turns that
+// into the time of day for each.
+const clockSlack = 50 * time.Millisecond
+
+// statusOf is since when an object has a status: at is what the data plane says, zero if only its first being seen does.
 func (t *TCP) statusOf(p tree.Path, status string, at time.Time, k *tcpSink) time.Time {
-	if !at.IsZero() {
-		t.changed(p, status, at)
-		return at
+	if at.IsZero() {
+		return t.changed(p, status, k.at)
 	}
-	return t.changed(p, status, k.at)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id := p.String()
+	if s := t.since[id]; s.status == status && at.Sub(s.at).Abs() < clockSlack {
+		return s.at
+	}
+	t.since[id] = tcpSince{status, at}
+	return at
 }
 
 func (t *TCP) pool(k *tcpSink, c *config.TCPPool, st *dpb.TcpPoolState, unknown bool, lost string) error {

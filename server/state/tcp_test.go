@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	dpb "millrace/api/proto/dataplane/v1"
 	"millrace/dataplane/client"
 	"millrace/server/config"
@@ -50,7 +52,7 @@ type tcpBox struct {
 
 var began = time.Unix(1790000000, 0)
 
-func newTCPBox(t *testing.T) *tcpBox {
+func newTCPBox(t testing.TB) *tcpBox {
 	t.Helper()
 	s, err := schema.Load()
 	if err != nil {
@@ -122,7 +124,7 @@ func newTCPBox(t *testing.T) *tcpBox {
 	return b
 }
 
-func parse(t *testing.T, text string) *config.Config {
+func parse(t testing.TB, text string) *config.Config {
 	t.Helper()
 	c, err := config.Parse([]byte(text))
 	if err != nil {
@@ -137,7 +139,7 @@ func (b *tcpBox) config() *config.Config {
 	return b.cfg
 }
 
-func (b *tcpBox) pattern(t *testing.T, path string) tree.Pattern {
+func (b *tcpBox) pattern(t testing.TB, path string) tree.Pattern {
 	t.Helper()
 	all, err := tree.Expand(b.schema, tree.MustPath(path))
 	if err != nil || len(all) != 1 {
@@ -244,6 +246,53 @@ func TestTCPReadOne(t *testing.T) {
 		}
 		if n := asked() - before; n > 4 { // two of these may be of Run
 			t.Errorf("%s asked %d times", path, n)
+		}
+	}
+}
+
+// The data plane reckons the time of a change anew for each answer; the tree has one time for it.
+func TestTCPOneTimeOfAChange(t *testing.T) {
+	b := newTCPBox(t)
+	const leaf = "/tcp-termination/pools/pool[name=app]/state/last-change"
+	before := b.read(t, leaf)[leaf]
+	b.seam.Set(func(r *dpb.ListResult, _ *dpb.Info) {
+		r.TcpPools[0] = proto.CloneOf(r.TcpPools[0])
+		r.TcpPools[0].LastChange += 7000
+	})
+	if got := b.read(t, leaf)[leaf]; got != before {
+		t.Errorf("last-change went from %s to %s by itself", before, got)
+	}
+	b.seam.Set(func(r *dpb.ListResult, _ *dpb.Info) {
+		r.TcpPools[0] = proto.CloneOf(r.TcpPools[0])
+		r.TcpPools[0].LastChange += 1e9
+	})
+	if got := b.read(t, leaf)[leaf]; got == before {
+		t.Error("that it went down and up again is not told")
+	}
+}
+
+func BenchmarkTCPRead(b *testing.B) {
+	box := newTCPBox(b)
+	cfg := &config.Config{}
+	box.seam.Set(func(r *dpb.ListResult, _ *dpb.Info) {
+		r.TcpListeners = nil
+		for i := range 500 {
+			name := fmt.Sprintf("l%04d", i)
+			cfg.TCP.Listeners = append(cfg.TCP.Listeners, config.TCPListener{Name: name, Port: uint16(i + 1), Service: config.ServiceEcho})
+			r.TcpListeners = append(r.TcpListeners, &dpb.TcpListenerState{Config: &dpb.TcpListener{Name: name}, Id: uint32(i), Healthy: true})
+		}
+	})
+	box.mu.Lock()
+	box.cfg = cfg
+	box.mu.Unlock()
+	m := box.pattern(b, "/tcp-termination/listeners")
+	for b.Loop() {
+		n := 0
+		if err := box.source.Read(b.Context(), m, func(x telemetry.Batch) error {
+			n += len(x.Leaves)
+			return nil
+		}); err != nil || n < 500*20 {
+			b.Fatal(n, err)
 		}
 	}
 }
