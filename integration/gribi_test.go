@@ -14,7 +14,9 @@ import (
 	spb "github.com/openconfig/gribi/v1/proto/service"
 	"github.com/openconfig/ygot/proto/ywrapper"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	vnfv1 "millrace/api/proto/vnf/v1"
 	"millrace/internal/lab"
@@ -246,4 +248,146 @@ func TestGRIBI(t *testing.T) {
 	if out := b.ctl("route", "list", "--source", "gribi"); !strings.Contains(out, "203.0.113.0/24") || !strings.Contains(out, "gribi") {
 		t.Errorf("vnfctl shows\n%s", out)
 	}
+
+	// Shares by weight, and both families: IPv6 packets by neighbours that ARP knows, too.
+	c.program(gribiHopTo(2, "10.0.3.2"), gribiHopTo(3, "10.0.4.2"), gribiGroup("default", 9, 0, 3, 1), gribiGroup("default", 1, 9, 1, 3, 2, 1),
+		gribiPrefix("default", "2001:db8:c::/64", 1, ""))
+	for _, to := range []string{anycast4, anycast6} {
+		if n := flows(t, b, sinks, to); n["r2"] < 70 || n["r3"] < 12 || n["r2"]+n["r3"] != 128 {
+			t.Errorf("%s: of 128 flows, 3 of 4 to r2 and 1 of 4 to r3, go %v", to, n)
+		}
+	}
+
+	// Links die: first one takes all, then the backup does, and back.
+	b.farEnd(sinks["r2"], "down")
+	b.carries(sinks, anycast4, "r3")
+	b.farEnd(sinks["r3"], "down")
+	b.carries(sinks, anycast4, "r4")
+	b.carries(sinks, anycast6, "r4")
+	b.farEnd(sinks["r3"], "up")
+	b.carries(sinks, anycast4, "r3")
+	b.farEnd(sinks["r2"], "up")
+	b.carries(sinks, anycast4, "r2", "r3")
+
+	// Another primary: what is there stays, the earlier one is refused, and a packet is never lost.
+	tr := startTraffic(t, b.lab.NS("a"), anycast4, 64, 1000, sinks)
+	b.ok(tr.settle(10 * time.Second))
+	d := newController(t, conn, electedPreserve, 2)
+	d.program(gribiHopTo(2, "10.0.3.2"))
+	c.await(spb.AFTResult_FAILED, c.do(gribiHopTo(1, "10.0.4.2"))...)
+	d.program(gribiGroup("default", 1, 0, 2, 1))
+	b.ok(tr.settle(5 * time.Second))
+	for i, w := range tr.where() {
+		if w != "r3" {
+			t.Fatalf("flow %d goes to %s", i, w)
+		}
+	}
+	c.cancel()
+	d.cancel() // preserved
+	time.Sleep(500 * time.Millisecond)
+	b.lossless(tr)
+
+	// Clients that have gone: with PRESERVE entries stay, with DELETE they go.
+	e := newController(t, conn, sessionParams(spb.SessionParameters_SINGLE_PRIMARY, spb.SessionParameters_DELETE), 3)
+	e.program(gribiPrefix("default", "198.51.100.0/24", 1, ""))
+	b.carries(sinks, "198.51.100.1", "r3")
+	e.cancel()
+	b.gone("198.51.100.0/24")
+	b.carries(sinks, anycast4, "r3")
+
+	// The data plane starts anew: everything is there again.
+	b.ok(b.box.Kill("dataplane"))
+	b.carries(sinks, anycast4, "r3")
+	b.carries(sinks, anycast6, "r3")
+
+	f := newController(t, conn, electedPreserve, 4)
+	if n := len(f.get("default")); n != 7 { // 3 next hops, 2 groups, 2 prefixes
+		t.Errorf("Get gives %d entries", n)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	flush := &spb.FlushRequest{NetworkInstance: &spb.FlushRequest_All{All: &spb.Empty{}}, Election: &spb.FlushRequest_Id{Id: &spb.Uint128{Low: 3}}}
+	if _, err := f.stub.Flush(ctx, flush); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("a flush with an old ID: %v", err)
+	}
+	flush.Election = &spb.FlushRequest_Id{Id: f.election}
+	if _, err := f.stub.Flush(ctx, flush); err != nil {
+		t.Fatal(err)
+	}
+	if rs, err := b.routes("--source", "gribi"); err != nil || len(rs) > 0 {
+		t.Errorf("after the flush there is %v, %v", rs, err)
+	}
+	if l, err := b.lookup(anycast4); err != nil || strings.Contains(l.String(), "10.0.3.2") {
+		t.Errorf("after the flush the data plane says %v, %v", l, err)
+	}
+}
+
+// farEnd sets the far end of a link up or down; the box's end follows.
+func (b *bed) farEnd(ns *lab.NS, state string) {
+	b.t.Helper()
+	ns.IP("link", "set", "eth0", state)
+	b.ok(b.lab.Err())
+}
+
+// carries waits until the flows to an address all arrive, at exactly these sinks.
+func (b *bed) carries(sinks map[string]*lab.NS, to string, want ...string) {
+	b.t.Helper()
+	b.eventually(30*time.Second, func() error {
+		tr := startTraffic(b.t, b.lab.NS("a"), to, 64, 1000, sinks)
+		defer tr.close()
+		if err := tr.settle(2 * time.Second); err != nil {
+			return err
+		}
+		at := map[string]bool{}
+		for _, w := range tr.where() {
+			at[w] = true
+		}
+		for _, w := range want {
+			if !at[w] {
+				return fmt.Errorf("%s: nothing arrives at %s: %v", to, w, at)
+			}
+		}
+		if len(at) != len(want) {
+			return fmt.Errorf("%s: packets arrive at %v, want %v", to, at, want)
+		}
+		return nil
+	})
+}
+
+// TestGRIBIInstances: prefixes in another network instance by groups of the default one, and packets that are looked up again there.
+func TestGRIBIInstances(t *testing.T) {
+	b := newBed(t, 2)
+	sinks := map[string]*lab.NS{"r2": b.lab.NS("r2"), "r3": b.lab.NS("r3")}
+	for _, ns := range sinks {
+		for _, a := range []string{anycast4 + "/32", anycast6 + "/128", "198.51.100.1/32"} {
+			ns.Addr("lo", a)
+		}
+	}
+	b.start(strings.Replace(b.interfaces(), "iface: port1,", "iface: port1, network-instance: red,", 1) + "network-instances: [{name: red}]\n")
+	c := newController(t, dialBox(t, b.box, credentials.NewTLS(operator(t, b.box))), electedPreserve, 1)
+	c.program(gribiHopTo(1, "10.0.2.2"), gribiGroup("default", 1, 0, 1, 1), gribiPrefix("red", "203.0.113.0/24", 1, "default"))
+	b.carries(sinks, anycast4, "r2")
+	// By way of the default instance's own routes.
+	c.program(gribiHop("red", 1, &aftpb.Afts_NextHop{NetworkInstance: str("default")}), gribiGroup("red", 1, 0, 1, 1),
+		gribiPrefix("red", "0.0.0.0/0", 1, ""), gribiPrefix("red", "::/0", 1, ""),
+		gribiHopTo(2, "10.0.3.2"), gribiGroup("default", 2, 0, 2, 1), gribiPrefix("default", "198.51.100.0/24", 2, ""),
+		gribiPrefix("default", "2001:db8:c::/64", 2, ""))
+	b.carries(sinks, "198.51.100.1", "r3")
+	b.carries(sinks, anycast6, "r3")
+	// A next hop on an interface of another instance, and a default route that backs it up there.
+	c.program(gribiHop("red", 2, &aftpb.Afts_NextHop{InterfaceRef: &aftpb.Afts_NextHop_InterfaceRef{Interface: str("eth3")}, IpAddress: str("10.0.3.2"),
+		NetworkInstance: str("default")}), gribiGroup("red", 3, 1, 2, 1), gribiPrefix("red", "203.0.113.0/24", 3, ""),
+		gribiPrefix("default", "203.0.113.0/24", 1, ""))
+	b.carries(sinks, anycast4, "r3")
+	b.farEnd(sinks["r3"], "down")
+	b.carries(sinks, anycast4, "r2")
+	// The instance goes, and with it what was in it; a next hop that leads into it does not hold it.
+	c.program(gribiHop("default", 5, &aftpb.Afts_NextHop{NetworkInstance: str("red")}), gribiGroup("default", 5, 0, 5, 1),
+		gribiPrefix("default", "192.0.2.0/24", 5, ""))
+	b.ok(b.box.Apply(b.interfaces()))
+	if n := len(c.get("default")); n != 10 { // 3 next hops, 3 groups, 4 prefixes
+		t.Errorf("%d entries of the default instance", n)
+	}
+	c.await(spb.AFTResult_FAILED, c.do(gribiPrefix("red", "203.0.113.0/24", 1, "default"))...)
+	b.carries(sinks, anycast4, "r2")
 }
