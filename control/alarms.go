@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"slices"
 	"strings"
@@ -20,10 +21,12 @@ type alarms struct {
 	set map[string]grpcserver.Alarm
 	// until is when an alarm ends that is not raised again.
 	until map[string]time.Time
+	// told are the channels of who waits for a change.
+	told map[chan struct{}]bool
 }
 
 func newAlarms(log *slog.Logger) *alarms {
-	return &alarms{log: log, now: time.Now, set: map[string]grpcserver.Alarm{}, until: map[string]time.Time{}}
+	return &alarms{log: log, now: time.Now, set: map[string]grpcserver.Alarm{}, until: map[string]time.Time{}, told: map[chan struct{}]bool{}}
 }
 
 // raise sets an alarm, or changes its text.
@@ -39,6 +42,7 @@ func (a *alarms) raise(id string, sev grpcserver.Severity, resource, text string
 		since = a.now()
 	}
 	a.set[id] = grpcserver.Alarm{ID: id, Severity: sev, Resource: resource, Text: text, Since: since}
+	a.tell()
 	a.mu.Unlock()
 	a.log.Warn("alarm", "id", id, "resource", resource, "text", text)
 }
@@ -73,10 +77,37 @@ func (a *alarms) clear(id string) {
 	_, ok := a.set[id]
 	delete(a.set, id)
 	delete(a.until, id)
+	if ok {
+		a.tell()
+	}
 	a.mu.Unlock()
 	if ok {
 		a.log.Info("alarm ended", "id", id)
 	}
+}
+
+// tell wakes who waits for a change. The caller holds the lock.
+func (a *alarms) tell() {
+	for ch := range a.told {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// AlarmsChanged has a value whenever the alarms have changed, until ctx ends.
+func (c *Controller) AlarmsChanged(ctx context.Context) <-chan struct{} {
+	a, ch := c.alarms, make(chan struct{}, 1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told[ch] = true
+	context.AfterFunc(ctx, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.told, ch)
+	})
+	return ch
 }
 
 // keep ends all alarms whose id begins with prefix except those named.

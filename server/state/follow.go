@@ -287,9 +287,11 @@ func (i *Interfaces) look(ctx context.Context, neighbors bool) {
 		}
 	}
 	for _, d := range devices(cfg, states) {
-		see(i.deviceObject(d), devicePath(d.name), i.when(&d.logical, now), false)
+		at := devicePath(d.name)
+		see(i.deviceObject(d), at, i.when(&d.logical, at, now), false)
 		for _, l := range d.logicals() {
-			see(i.logicalObject(d.name, l), logicalPath(d.name, l.index), i.when(&l, now), false)
+			at := logicalPath(d.name, l.index)
+			see(i.logicalObject(d.name, l), at, i.when(&l, at, now), false)
 		}
 	}
 	p := placer{cfg: cfg}
@@ -317,13 +319,18 @@ func (i *Interfaces) look(ctx context.Context, neighbors bool) {
 	clear(i.events)
 }
 
-// when is the time of what has changed with an interface.
-func (i *Interfaces) when(l *logical, now time.Time) time.Time {
+// when is the time of what has changed with an interface: that of its event, or, if that was missed, of the last change it tells.
+func (i *Interfaces) when(l *logical, path tree.Path, now time.Time) time.Time {
 	if t, ok := i.events[l.name]; ok {
 		return t
 	}
-	if t := time.Unix(0, int64(l.state.GetLastChange())); l.state != nil && now.Sub(t) < lookAgain+reconnect && now.After(t) {
-		return t
+	place := "interface"
+	if len(path) > 2 {
+		place = "sub"
+	}
+	old, ok := i.known[path.String()].leaves[i.at[place].Child("last-change")]
+	if n, _ := old.Value.Uint(); ok && l.state.GetLastChange() > n {
+		return time.Unix(0, int64(l.state.GetLastChange()))
 	}
 	return now
 }

@@ -124,8 +124,8 @@ func (i *Interfaces) logicalObject(device string, l logical) *telemetry.Object {
 	o.Set("state/index", l.index).Set("state/name", l.name)
 	l.status(o)
 	o.Set("state/logical", l.index != 0 || l.loopback())
-	if l.state != nil {
-		o.Set("state/mtu", nonZero(min(l.state.GetMtu(), 9000)))
+	if mtu := l.state.GetMtu(); mtu >= 68 && mtu <= 9000 { // a loopback's may be larger than the leaf
+		o.Set("state/mtu", mtu)
 	}
 	if l.config != nil && !l.loopback() {
 		o.Set("ipv6/router-advertisement/state/enable", l.config.RouterAdvertisements.On())
