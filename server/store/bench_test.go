@@ -76,3 +76,17 @@ func BenchmarkTenThousandRoutes(b *testing.B) {
 		}
 	}
 }
+
+func TestEncoder(t *testing.T) {
+	s := many(t, 300)
+	for n := range 20 {
+		s.mustSet("/interfaces/interface[name=eth1]/config/description", fmt.Sprint(n))
+		s.mustSet(fmt.Sprintf("/network-instances/network-instance[name=default]/protocols/protocol[identifier=STATIC][name=static]/static-routes/static[prefix=10.0.%d.0/24]/next-hops/next-hop[index=0]/config/next-hop", n), "192.0.2.250")
+		if got, want := string(s.json.encode(s.Tree())), s.text(); got != want {
+			t.Fatalf("%s\nwant\n%s", got, want)
+		}
+	}
+	if n := len(s.json.now); n < 300 || n > 320 {
+		t.Errorf("%d entries are remembered", n)
+	}
+}

@@ -183,7 +183,7 @@ type commitFile struct {
 func (s *Store) begin(entry Entry, t *tree.Tree) *commitFile {
 	f := &commitFile{s: s, entry: entry, tmp: filepath.Join(s.dir, fmt.Sprintf("%s%d", temporary, entry.ID)), ready: make(chan error, 1)}
 	go func() {
-		b, err := encodeFile(entry, plainBody, t.JSON())
+		b, err := encodeFile(entry, plainBody, s.json.encode(t))
 		if err == nil {
 			err = s.writeTemp(f.tmp, b)
 		}

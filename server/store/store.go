@@ -137,6 +137,7 @@ type Store struct {
 	applier Applier
 	audit   *auditLog
 	alarms  alarms
+	json    encoder // for the commit in the making
 
 	// lock is held by who changes something.
 	lock    chan struct{}
