@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	"millrace/server/auth"
 	gnmiserver "millrace/server/gnmi"
@@ -18,13 +19,29 @@ type telemetryHub struct {
 	*telemetry.Hub
 	interfaces *state.Interfaces
 	tcp        *state.TCP
+	dataplane  *state.Dataplane
+	machine    *state.Machine
 	// unwatch ends the hub's being told of commits.
 	unwatch func()
 }
 
 func (d *daemon) newHub() (*telemetryHub, error) {
 	s := d.st.Schema()
-	h := &telemetryHub{interfaces: state.NewInterfaces(s, d.c.dp, d.c.Config)}
+	h := &telemetryHub{
+		interfaces: state.NewInterfaces(s, d.c.dp, d.c.Config), dataplane: state.NewDataplane(s, d.c.dp), machine: state.NewMachine(),
+	}
+	started := time.Now()
+	system := state.NewSystem(state.SystemOptions{
+		Schema: s, Config: d.c.Config, Tree: d.st.Tree, Machine: h.machine, Dataplane: d.c.dp, Version: d.o.Version, Started: started,
+		GRPCListen: func() string { return ListenAddress(d.c.Config(), ListenGRPC) },
+		LastCommit: func() time.Time {
+			entry, _, _ := d.st.Current()
+			return entry.Time
+		},
+	})
+	platform := state.NewPlatform(state.PlatformOptions{
+		Schema: s, Config: d.c.Config, Machine: h.machine, Dataplane: d.c.dp, Version: d.o.Version, Started: started,
+	})
 	var err error
 	h.tcp, err = state.NewTCP(state.TCPOptions{
 		Schema: s, Dataplane: d.c.dp, Config: d.c.Config, Announced: d.c.AnnouncedVIPs, Refused: d.c.refused, Logger: d.o.Logger,
@@ -35,7 +52,7 @@ func (d *daemon) newHub() (*telemetryHub, error) {
 	entry, _, _ := d.st.Current()
 	h.Hub, err = telemetry.New(telemetry.Options{
 		Schema: s, Config: d.st.Tree, Since: entry.Time, Logger: d.o.Logger,
-		Sources: []telemetry.Source{h.interfaces, h.tcp},
+		Sources: []telemetry.Source{h.interfaces, h.tcp, h.dataplane, system, platform, state.NewAlarms(s, d.c)},
 	})
 	if err != nil {
 		return nil, err
@@ -54,6 +71,8 @@ func (h *telemetryHub) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { h.interfaces.Run(ctx) })
 	wg.Go(func() { h.tcp.Run(ctx) })
+	wg.Go(func() { h.dataplane.Run(ctx) })
+	wg.Go(func() { h.machine.Run(ctx) })
 	wg.Wait()
 }
 
