@@ -90,3 +90,40 @@ func sameRoute(a, b *StaticRoute) bool {
 	return a.Prefix == b.Prefix && a.Action == b.Action && a.Distance == b.Distance && a.Description == b.Description &&
 		(unsafe.SliceData(a.NextHops) == unsafe.SliceData(b.NextHops) && len(a.NextHops) == len(b.NextHops) || slices.Equal(a.NextHops, b.NextHops))
 }
+
+// WithoutCommon returns copies of two configurations without the static routes that both have, except one of each instance, so that what
+// is made of the difference does not take the instance for one without routes.
+func WithoutCommon(a, b *Config) (*Config, *Config) {
+	x, y := *a, *b
+	x.NetworkInstances, y.NetworkInstances = slices.Clone(a.NetworkInstances), slices.Clone(b.NetworkInstances)
+	for i := range x.NetworkInstances {
+		n := &x.NetworkInstances[i]
+		j := slices.IndexFunc(y.NetworkInstances, func(m NetworkInstance) bool { return m.Name == n.Name })
+		if j < 0 {
+			continue
+		}
+		m := &y.NetworkInstances[j]
+		had := oldRoutes{all: n.StaticRoutes}
+		common := map[netip.Prefix]bool{}
+		var anchor netip.Prefix
+		var before, after []StaticRoute
+		for k := range m.StaticRoutes {
+			r := &m.StaticRoutes[k]
+			if o := had.find(r.Prefix); o != nil && sameRoute(o, r) {
+				common[r.Prefix] = true
+				if anchor.IsValid() {
+					continue
+				}
+				anchor = r.Prefix
+			}
+			after = append(after, *r)
+		}
+		for k := range n.StaticRoutes {
+			if r := &n.StaticRoutes[k]; !common[r.Prefix] || r.Prefix == anchor {
+				before = append(before, *r)
+			}
+		}
+		n.StaticRoutes, m.StaticRoutes = before, after
+	}
+	return &x, &y
+}

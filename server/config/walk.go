@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -77,6 +78,13 @@ func clone(v reflect.Value) reflect.Value {
 	case reflect.Slice:
 		if v.IsNil() {
 			return v
+		}
+		if routes, ok := v.Interface().([]StaticRoute); ok { // there may be many of them
+			routes = slices.Clone(routes)
+			for i := range routes {
+				routes[i].NextHops = slices.Clone(routes[i].NextHops)
+			}
+			return reflect.ValueOf(routes)
 		}
 		n := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		for i := range v.Len() {

@@ -88,19 +88,17 @@ func (s *Store) edit(ctx context.Context, req Request, change func(*config.Confi
 // carryOver makes the tree in force say what a changed configuration says. All that a configuration cannot tell stays as it is.
 func (s *Store) carryOver(next *config.Config) (*tree.Tree, error) {
 	c := s.cur.Load()
-	if s.plain == nil || s.plainOf != c.tree {
-		plain, err := s.opt.Model.FromConfig(c.cfg, c.tree)
-		if err != nil {
-			return nil, fmt.Errorf("the configuration in force as a tree: %w", err)
-		}
-		s.plain, s.plainOf = plain, c.tree
+	from, to := config.WithoutCommon(c.cfg, next)
+	plain, err := s.opt.Model.FromConfig(from, c.tree)
+	if err != nil {
+		return nil, fmt.Errorf("the configuration in force as a tree: %w", err)
 	}
-	want, err := s.opt.Model.FromConfig(next, c.tree)
+	want, err := s.opt.Model.FromConfig(to, c.tree)
 	if err != nil {
 		return nil, err
 	}
 	e := c.tree.Edit()
-	if err := e.Patch(s.plain, want); err != nil {
+	if err := e.Patch(plain, want); err != nil {
 		return nil, err
 	}
 	return e.Commit()

@@ -140,12 +140,9 @@ type Store struct {
 	json    encoder // for the commit in the making
 
 	// lock is held by who changes something.
-	lock    chan struct{}
-	cur     atomic.Pointer[state]
-	pending atomic.Pointer[pending]
-	// plain is the tree that the Model makes of the configuration in force, for plainOf; only with the lock.
-	plain, plainOf *tree.Tree
-
+	lock     chan struct{}
+	cur      atomic.Pointer[state]
+	pending  atomic.Pointer[pending]
 	mu       sync.Mutex
 	history  []Entry // oldest first
 	watchers map[int]func(Event)
