@@ -80,7 +80,11 @@ func (c *Controller) bring(ctx context.Context, old, next *config.Config) error 
 	if err := c.applyRoutes(add); err != nil {
 		return err
 	}
-	return c.applyBGP(ctx, next)
+	if err := c.applyBGP(ctx, next); err != nil {
+		return err
+	}
+	c.applyGRIBI(next)
+	return nil
 }
 
 // bringObjects carries out a plan. That the data plane goes away meanwhile is no error: it gets everything when it is back. Nor is
@@ -134,6 +138,7 @@ func (c *Controller) rollback(ctx context.Context, from, to *config.Config) {
 		c.finish(failed)
 	}
 	err = errors.Join(err, c.applyRoutes(add), c.applyBGP(ctx, to))
+	c.applyGRIBI(to)
 	if c.synced {
 		err = errors.Join(err, c.refreshLinks(ctx, to))
 	}

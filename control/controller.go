@@ -13,6 +13,7 @@ import (
 	"millrace/dataplane/client"
 	"millrace/routing/rib"
 	"millrace/server/config"
+	"millrace/server/gribi"
 	grpcserver "millrace/server/grpc"
 )
 
@@ -51,6 +52,7 @@ type Controller struct {
 	dp     *client.Client
 	rib    *rib.RIB
 	fib    *fibRunner
+	gribi  *gribi.Server
 	alarms *alarms
 	term   *termination
 	cfg    atomic.Pointer[config.Config]
@@ -96,6 +98,8 @@ func New(o Options) (*Controller, error) {
 	}
 	c.dp, c.objects = dp, &objects{dp: dp, have: map[string]object{}}
 	c.fib = newFIBRunner(c)
+	c.gribi = gribi.New(gribi.Options{RIB: c.rib, FIB: c.fib.p, Logger: c.log})
+	c.applyGRIBI(o.Config)
 	c.cfg.Store(o.Config)
 	return c, nil
 }

@@ -3,10 +3,14 @@ package control
 import (
 	"google.golang.org/grpc"
 
-	"millrace/server/gribi"
+	"millrace/server/config"
 )
 
 // registerGRIBI has controllers of outside program routes on the gRPC server.
-func (d *daemon) registerGRIBI(r grpc.ServiceRegistrar) {
-	gribi.Register(r, gribi.Options{RIB: d.c.rib, FIB: d.c.fib.p, Logger: d.o.Logger})
+func (d *daemon) registerGRIBI(r grpc.ServiceRegistrar) { d.c.gribi.Register(r) }
+
+// applyGRIBI has the routes of controllers follow the configuration.
+func (c *Controller) applyGRIBI(cfg *config.Config) {
+	c.gribi.SetDistance(cfg.GRIBI.Distance)
+	c.gribi.SetForwardReferences(cfg.GRIBI.ForwardReferences != config.RefuseForReference)
 }

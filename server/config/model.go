@@ -24,6 +24,7 @@ type Config struct {
 	Settings         Settings          `cfg:"settings"`
 	TCP              TCP               `cfg:"tcp"`
 	AAA              AAA               `cfg:"aaa"`
+	GRIBI            GRIBI             `cfg:"gribi"`
 }
 
 // System is what belongs to the box and its two processes. Changes of Dataplane and of the listen addresses take effect when

@@ -88,6 +88,7 @@ func (v *validator) all() error {
 	v.settings()
 	v.tcp()
 	v.aaa()
+	v.gribi()
 	return v.errs.err()
 }
 

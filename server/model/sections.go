@@ -10,5 +10,6 @@ func sections() []section {
 		dataplaneSection(),
 		tcpSection(),
 		aaaSection(),
+		gribiSection(),
 	}
 }

@@ -1758,6 +1758,44 @@ const (
 	OpenconfigNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_L3VRF E_OpenconfigNetworkInstanceTypes_NETWORK_INSTANCE_TYPE = 5
 )
 
+// E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action is a derived int64 type which is used to represent
+// the enumerated node OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action. An additional value named
+// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action int64
+
+// IsYANGGoEnum ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action implements the yang.GoEnum
+// interface. This ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action can be identified as a
+// mapped type for a YANG enumeration.
+func (E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action) IsYANGGoEnum() {
+}
+
+// ΛMap returns the value lookup map associated with  OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action.
+func (E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action.
+func (e E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action")
+}
+
+const (
+	// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_UNSET corresponds to the value UNSET of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action
+	OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_UNSET E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action = 0
+	// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_FORWARD corresponds to the value FORWARD of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action
+	OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_FORWARD E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action = 1
+	// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_DROP corresponds to the value DROP of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action
+	OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_DROP E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action = 2
+	// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_REJECT corresponds to the value REJECT of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action
+	OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_REJECT E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action = 3
+	// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_PUNT corresponds to the value PUNT of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action
+	OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_PUNT E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action = 4
+	// OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_LOOKUP corresponds to the value LOOKUP of OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action
+	OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action_LOOKUP E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action = 5
+)
+
 // E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_GracefulRestart_State_Mode is a derived int64 type which is used to represent
 // the enumerated node OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_GracefulRestart_State_Mode. An additional value named
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_GracefulRestart_State_Mode_UNSET is added to the enumeration which is used as
@@ -2613,6 +2651,37 @@ const (
 	VnfDataplane_UrpfMode_LOOSE E_VnfDataplane_UrpfMode = 2
 	// VnfDataplane_UrpfMode_STRICT corresponds to the value STRICT of VnfDataplane_UrpfMode
 	VnfDataplane_UrpfMode_STRICT E_VnfDataplane_UrpfMode = 3
+)
+
+// E_VnfGribi_Gribi_Config_ForwardReferences is a derived int64 type which is used to represent
+// the enumerated node VnfGribi_Gribi_Config_ForwardReferences. An additional value named
+// VnfGribi_Gribi_Config_ForwardReferences_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_VnfGribi_Gribi_Config_ForwardReferences int64
+
+// IsYANGGoEnum ensures that VnfGribi_Gribi_Config_ForwardReferences implements the yang.GoEnum
+// interface. This ensures that VnfGribi_Gribi_Config_ForwardReferences can be identified as a
+// mapped type for a YANG enumeration.
+func (E_VnfGribi_Gribi_Config_ForwardReferences) IsYANGGoEnum() {}
+
+// ΛMap returns the value lookup map associated with  VnfGribi_Gribi_Config_ForwardReferences.
+func (E_VnfGribi_Gribi_Config_ForwardReferences) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_VnfGribi_Gribi_Config_ForwardReferences.
+func (e E_VnfGribi_Gribi_Config_ForwardReferences) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_VnfGribi_Gribi_Config_ForwardReferences")
+}
+
+const (
+	// VnfGribi_Gribi_Config_ForwardReferences_UNSET corresponds to the value UNSET of VnfGribi_Gribi_Config_ForwardReferences
+	VnfGribi_Gribi_Config_ForwardReferences_UNSET E_VnfGribi_Gribi_Config_ForwardReferences = 0
+	// VnfGribi_Gribi_Config_ForwardReferences_WAIT corresponds to the value WAIT of VnfGribi_Gribi_Config_ForwardReferences
+	VnfGribi_Gribi_Config_ForwardReferences_WAIT E_VnfGribi_Gribi_Config_ForwardReferences = 1
+	// VnfGribi_Gribi_Config_ForwardReferences_REFUSE corresponds to the value REFUSE of VnfGribi_Gribi_Config_ForwardReferences
+	VnfGribi_Gribi_Config_ForwardReferences_REFUSE E_VnfGribi_Gribi_Config_ForwardReferences = 2
 )
 
 // E_VnfTcpTermination_BackendAdmin is a derived int64 type which is used to represent

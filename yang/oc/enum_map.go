@@ -532,6 +532,13 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		4: {Name: "L2VSI", DefiningModule: "openconfig-network-instance-types"},
 		5: {Name: "L3VRF", DefiningModule: "openconfig-network-instance-types"},
 	},
+	"E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action": {
+		1: {Name: "FORWARD"},
+		2: {Name: "DROP"},
+		3: {Name: "REJECT"},
+		4: {Name: "PUNT"},
+		5: {Name: "LOOKUP"},
+	},
 	"E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_GracefulRestart_State_Mode": {
 		1: {Name: "HELPER_ONLY"},
 		2: {Name: "BILATERAL"},
@@ -693,6 +700,10 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		2: {Name: "LOOSE"},
 		3: {Name: "STRICT"},
 	},
+	"E_VnfGribi_Gribi_Config_ForwardReferences": {
+		1: {Name: "WAIT"},
+		2: {Name: "REFUSE"},
+	},
 	"E_VnfTcpTermination_BackendAdmin": {
 		1: {Name: "ENABLED"},
 		2: {Name: "DRAIN"},
@@ -802,6 +813,12 @@ func initΛEnumTypes() {
 			reflect.TypeOf((E_OpenconfigPlatformTypes_OPENCONFIG_HARDWARE_COMPONENT)(0)),
 			reflect.TypeOf((E_OpenconfigPlatformTypes_OPENCONFIG_SOFTWARE_COMPONENT)(0)),
 		},
+		"/gribi/config/forward-references": []reflect.Type{
+			reflect.TypeOf((E_VnfGribi_Gribi_Config_ForwardReferences)(0)),
+		},
+		"/gribi/state/forward-references": []reflect.Type{
+			reflect.TypeOf((E_VnfGribi_Gribi_Config_ForwardReferences)(0)),
+		},
 		"/interfaces/interface/config/type": []reflect.Type{
 			reflect.TypeOf((E_IETFInterfaces_InterfaceType)(0)),
 		},
@@ -888,6 +905,9 @@ func initΛEnumTypes() {
 		},
 		"/network-instances/network-instance/afts/ipv6-unicast/ipv6-entry/state/origin-protocol": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigPolicyTypes_INSTALL_PROTOCOL_TYPE)(0)),
+		},
+		"/network-instances/network-instance/afts/next-hops/next-hop/state/action": []reflect.Type{
+			reflect.TypeOf((E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action)(0)),
 		},
 		"/network-instances/network-instance/config/type": []reflect.Type{
 			reflect.TypeOf((E_OpenconfigNetworkInstanceTypes_NETWORK_INSTANCE_TYPE)(0)),

@@ -14,6 +14,7 @@ import "github.com/openconfig/ygot/ytypes"
 type Device struct {
 	Components       *OpenconfigPlatform_Components              `path:"components" module:"openconfig-platform"`
 	Dataplane        *VnfDataplane_Dataplane                     `path:"dataplane" module:"vnf-dataplane"`
+	Gribi            *VnfGribi_Gribi                             `path:"gribi" module:"vnf-gribi"`
 	Interfaces       *OpenconfigInterfaces_Interfaces            `path:"interfaces" module:"openconfig-interfaces"`
 	NetworkInstances *OpenconfigNetworkInstance_NetworkInstances `path:"network-instances" module:"openconfig-network-instance"`
 	RoutingPolicy    *OpenconfigRoutingPolicy_RoutingPolicy      `path:"routing-policy" module:"openconfig-routing-policy"`
@@ -44,6 +45,16 @@ func (t *Device) GetOrCreateDataplane() *VnfDataplane_Dataplane {
 	}
 	t.Dataplane = &VnfDataplane_Dataplane{}
 	return t.Dataplane
+}
+
+// GetOrCreateGribi retrieves the value of the Gribi field
+// or returns the existing field if it already exists.
+func (t *Device) GetOrCreateGribi() *VnfGribi_Gribi {
+	if t.Gribi != nil {
+		return t.Gribi
+	}
+	t.Gribi = &VnfGribi_Gribi{}
+	return t.Gribi
 }
 
 // GetOrCreateInterfaces retrieves the value of the Interfaces field
@@ -112,6 +123,16 @@ func (t *Device) GetComponents() *OpenconfigPlatform_Components {
 func (t *Device) GetDataplane() *VnfDataplane_Dataplane {
 	if t != nil && t.Dataplane != nil {
 		return t.Dataplane
+	}
+	return nil
+}
+
+// GetGribi returns the value of the Gribi struct pointer
+// from Device. If the receiver or the field Gribi is nil, nil
+// is returned such that the Get* methods can be safely chained.
+func (t *Device) GetGribi() *VnfGribi_Gribi {
+	if t != nil && t.Gribi != nil {
+		return t.Gribi
 	}
 	return nil
 }
@@ -5914,8 +5935,10 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_
 
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State represents the /openconfig-network-instance/network-instances/network-instance/afts/next-hops/next-hop/state YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State struct {
-	Index     *uint64 `path:"index" module:"openconfig-network-instance"`
-	IpAddress *string `path:"ip-address" module:"openconfig-network-instance"`
+	Action          E_OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State_Action `path:"action" module:"vnf-routing"`
+	Index           *uint64                                                                                         `path:"index" module:"openconfig-network-instance"`
+	IpAddress       *string                                                                                         `path:"ip-address" module:"openconfig-network-instance"`
+	NetworkInstance *string                                                                                         `path:"network-instance" module:"openconfig-aft-network-instance"`
 }
 
 // IsYANGGoStruct ensures that OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Afts_NextHops_NextHop_State implements the yang.GoStruct
