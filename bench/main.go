@@ -51,6 +51,7 @@ func suites() []suite {
 		failoverSuite("nexthop.failover.1M", 1_000_000),
 		idleSuite("idle.cpu"),
 		pingSuite("ping.latency"),
+		gnmiSuite("gnmi.subscribers"),
 	}, tcpSuites()...)
 }
 
@@ -68,6 +69,13 @@ func realMain() error {
 			return err
 		}
 		return gobgpAlone(n)
+	}
+	if len(os.Args) == 4 && os.Args[1] == gnmiFlag {
+		n, err := strconv.Atoi(os.Args[3])
+		if err != nil {
+			return err
+		}
+		return subscribers(os.Args[2], n)
 	}
 	var o options
 	pattern := flag.String("run", ".", "regular `expression` that selects benchmarks by name")

@@ -188,6 +188,8 @@ func TestSubscribeSuppressRedundant(t *testing.T) {
 	b.ports.count(5)
 	want := []string{port1 + "/state/counters/in-pkts=5", port1 + "/state/counters/out-pkts=10"}
 	b.same("what comes first", texts(call.next()), want...)
+	call.next() // the other port's
+	call.cancel()
 
 	l.Subscription[0].HeartbeatInterval = uint64(3 * minInterval)
 	call = b.subscribe(l)
