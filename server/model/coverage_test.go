@@ -4,18 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"millrace/internal/leaftest"
 	"millrace/server/config"
 	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
 
-// What is said here of all leaves is found out by trying: testdata/coverage.yaml is a configuration with an entry of every list. Each leaf
+// What is said here of all leaves is found out by trying: package leaftest has a configuration with an entry of every list. Each leaf
 // in turn is given values in it, and taken away.
 
 // oneValue are leaves of configuration that can have one value only, so that none can be seen to change anything; but another is refused,
@@ -35,12 +35,11 @@ var noLeaf = map[string]bool{
 	"tcp.pools.options.fast-open": true, "tcp.pools.options.syn-cookies-always": true, "tcp.pools.options.synack-retries": true,
 }
 
-// coverage is the configuration of testdata/coverage.yaml and what has been seen while trying.
+// coverage is the configuration of leaftest.Document and what has been seen while trying.
 type coverage struct {
-	s    *schema.Schema
-	m    *Model
-	base *tree.Tree
-	c    *config.Config
+	leaftest.Base
+	m *Model
+	c *config.Config
 	// seen are the fields of Config that had a value at some time.
 	seen map[string]bool
 	// trips are the errors of what did not survive the way back into the tree and out again, by leaf.
@@ -53,11 +52,7 @@ func newCoverage(t *testing.T) *coverage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("testdata/coverage.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := config.Parse(text)
+	c, err := config.Parse(leaftest.Document)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +60,9 @@ func newCoverage(t *testing.T) *coverage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &coverage{s: s, m: New(s), base: base, seen: map[string]bool{}, trips: map[string]string{}}
+	v := &coverage{Base: leaftest.Base{Schema: s, Tree: base}, m: New(s), seen: map[string]bool{}, trips: map[string]string{}}
 	if v.c, err = v.accept(base); err != nil {
-		t.Fatalf("testdata/coverage.yaml is refused: %v", err)
+		t.Fatalf("leaftest.Document is refused: %v", err)
 	}
 	return v
 }
@@ -88,7 +83,7 @@ func (v *coverage) accept(t *tree.Tree) (*config.Config, error) {
 
 // try a change of the configuration. changed says that it was accepted and that Config differs.
 func (v *coverage) try(what string, change func(*tree.Edit) error) (changed bool, err error) {
-	e := v.base.Edit()
+	e := v.Tree.Edit()
 	if err := change(e); err != nil {
 		return false, err
 	}
@@ -124,60 +119,22 @@ func (v *coverage) roundTrip(c *config.Config, hint *tree.Tree) error {
 	return nil
 }
 
-// places are the paths in the configuration at which a node of the schema is or could be.
-func (v *coverage) places(n *schema.Node) []tree.Path {
-	var chain []*schema.Node
-	for up := n; up.Parent != nil; up = up.Parent {
-		chain = append(chain, up)
-	}
-	slices.Reverse(chain)
-	type place struct {
-		at   tree.Path
-		node *tree.Node
-	}
-	now := []place{{node: v.base.Root()}}
-	for _, c := range chain {
-		var next []place
-		for _, p := range now {
-			child := p.node.Child(c.Name)
-			if c.Kind != schema.List {
-				next = append(next, place{p.at.Name(c.Name), child})
-				continue
-			}
-			for x := range child.Entries() {
-				next = append(next, place{p.at.With(x.Elem()), x})
-			}
-		}
-		now = next
-	}
-	paths := make([]tree.Path, len(now))
-	for i, p := range now {
-		paths[i] = p.at
-	}
-	return paths
-}
-
 // leaf says what is wrong with a leaf; nil if it takes effect.
 func (v *coverage) leaf(n *schema.Node) error {
-	places := v.places(n)
+	places := v.Places(n)
 	if len(places) == 0 {
-		return errors.New("is in a list that testdata/coverage.yaml has no entry of")
+		return errors.New("is in a list that leaftest.Document has no entry of")
 	}
-	// Where the leaf or its neighbours are set, a value is most likely to make sense.
-	slices.SortStableFunc(places, func(a, b tree.Path) int { return v.setAt(b) - v.setAt(a) })
 	accepted, named := false, false
 	var refusals []string
 	for _, at := range places {
-		now := v.base.Get(at).Value().Local()
-		for _, text := range v.candidates(n) {
+		now := v.Tree.Get(at).Value().Local()
+		for _, text := range v.Candidates(n) {
 			if n.Kind == schema.Leaf && text == now {
 				continue
 			}
 			changed, err := v.try(n.Path(), func(e *tree.Edit) error {
-				if n.Kind == schema.LeafList {
-					return e.Set(at, strings.Split(text, ","))
-				}
-				return e.SetText(at, text)
+				return leaftest.Set(e, at, n, text)
 			})
 			if changed {
 				return nil
@@ -189,7 +146,7 @@ func (v *coverage) leaf(n *schema.Node) error {
 				refusals = append(refusals, fmt.Sprintf("%q: %v", text, err))
 			}
 		}
-		if v.base.Get(at) == nil {
+		if v.Tree.Get(at) == nil {
 			continue
 		}
 		// Without it something is different, or is said to be missing.
@@ -207,17 +164,6 @@ func (v *coverage) leaf(n *schema.Node) error {
 	return fmt.Errorf("is always refused: %s", strings.Join(refusals, "; "))
 }
 
-// setAt is 2 where a leaf is set, 1 where another one of its container is.
-func (v *coverage) setAt(at tree.Path) int {
-	switch {
-	case v.base.Get(at) != nil:
-		return 2
-	case v.base.Get(at[:len(at)-1]) != nil:
-		return 1
-	}
-	return 0
-}
-
 // names says that an error is about a path.
 func names(err error, at tree.Path) bool {
 	var list tree.Errors
@@ -232,59 +178,12 @@ func names(err error, at tree.Path) bool {
 	return errors.As(err, &one) && one.Path == at.String()
 }
 
-// texts are values for strings: names that testdata/coverage.yaml has, and something of every form that leaves ask for.
-var texts = strings.Fields(`lab eth1 eth1.10 eth2 lo0 red default in out all x 192.0.2.77 2001:db8::77 192.0.2.0/24 198.51.100.0/24 2001:db8:77::/48
-	02:00:00:00:00:77 65000:77 65000:1:77 192.0.2.77:8080 [2001:db8::77]:8080 127.0.0.1:9339 :9000 127.0.0.1 0.0.0.0 :: none /pki
-	/var/lib/pki 10s 1m 24..28 exact ^65001 _65001_ www.example.org *.example.org / /x HTTP GET net_pcap0,iface=v77 0000:00:07.0 192.0.2.1
-	a@b secret77 77 /interfaces`)
-
-// numbers are values for numbers.
-var numbers = strings.Fields(`1 0 2 3 5 7 8 10 16 20 30 32 50 60 64 77 90 100 120 128 150 179 200 250 300 500 512 600 1000 1024 1280 1400 1500 1700 2000
-	2048 3000 4000 4096 5000 8080 8192 9000 9339 10000 16384 20000 32768 50000 60000 64512 65000 65001 65536 100000 131072 262144 1000000 1048576
-	-1 0.5 1.5 10.5 0,1`)
-
-// candidates are values to try: some will be refused.
-func (v *coverage) candidates(n *schema.Node) []string { return v.ofType(n.Type) }
-
-func (v *coverage) ofType(t *schema.Type) []string {
-	switch t.Base {
-	case schema.Boolean:
-		return []string{"true", "false"}
-	case schema.Enumeration, schema.Identityref, schema.Bits:
-		return t.Values
-	case schema.Leafref:
-		var out []string
-		for _, at := range v.places(t.Target()) {
-			if s := v.base.Get(at).Value().Text(); s != "" && !slices.Contains(out, s) {
-				out = append(out, s)
-			}
-		}
-		return out
-	case schema.Union:
-		var out []string
-		for _, m := range t.Members {
-			out = append(out, v.ofType(m)...)
-		}
-		return out
-	case schema.String:
-		return texts
-	case schema.Binary:
-		return []string{"AQIDBA=="}
-	case schema.Empty:
-		return []string{""}
-	}
-	return numbers
-}
-
 // TestEveryLeafTakesEffect fails for each leaf of configuration that the schema has and no translator reads, and for each that is
 // never accepted: that one belongs among the deviations.
 func TestEveryLeafTakesEffect(t *testing.T) {
 	v := newCoverage(t)
 	tried := 0
-	v.s.Root.Walk(func(n *schema.Node) {
-		if !n.Config || !n.IsLeaf() || isKeyOrTwin(n) {
-			return
-		}
+	for _, n := range v.Leaves() {
 		tried++
 		err := v.leaf(n)
 		_, one := oneValue[n.Path()]
@@ -294,7 +193,7 @@ func TestEveryLeafTakesEffect(t *testing.T) {
 		case err != nil && err != errOneValue:
 			t.Errorf("%s %v", n.Path(), err)
 		}
-	})
+	}
 	for _, path := range slices.Sorted(maps.Keys(v.trips)) {
 		t.Errorf("changing %s: what is written is not read back: %s", path, v.trips[path])
 	}
@@ -313,11 +212,11 @@ func TestEveryLeafTakesEffect(t *testing.T) {
 // TestEveryListTakesEffect fails for lists whose entries can go without a difference.
 func TestEveryListTakesEffect(t *testing.T) {
 	v := newCoverage(t)
-	v.s.Root.Walk(func(n *schema.Node) {
+	v.Schema.Root.Walk(func(n *schema.Node) {
 		if !n.Config || n.Kind != schema.List {
 			return
 		}
-		places := v.places(n)
+		places := v.Places(n)
 		for _, at := range places { // and all entries of one list together
 			if all := at[:len(at)-1].Name(n.Name); !slices.ContainsFunc(places, all.Equal) {
 				places = append(places, all)
@@ -335,13 +234,13 @@ func TestEveryListTakesEffect(t *testing.T) {
 
 func TestCoverageRoundTrip(t *testing.T) {
 	v := newCoverage(t)
-	for name, hint := range map[string]*tree.Tree{"with": v.base, "without": nil} {
+	for name, hint := range map[string]*tree.Tree{"with": v.Tree, "without": nil} {
 		if err := v.roundTrip(v.c, hint); err != nil {
 			t.Errorf("%s a hint: %v", name, err)
 		}
 	}
 	// With the hint, the tree comes back as it was but for what only the tree has.
-	again, err := v.m.FromConfig(v.c, v.base)
+	again, err := v.m.FromConfig(v.c, v.Tree)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,15 +251,6 @@ func TestCoverageRoundTrip(t *testing.T) {
 	if string(twice.JSON()) != string(again.JSON()) {
 		t.Error("writing twice gives two trees")
 	}
-}
-
-// isKeyOrTwin says that a leaf is a key of a list, or the leaf of `config` that the key refers to.
-func isKeyOrTwin(n *schema.Node) bool {
-	if n.IsKey() {
-		return true
-	}
-	list := n.Parent.Parent
-	return list != nil && list.Kind == schema.List && n.Parent.Name == "config" && slices.Contains(list.Keys, n.Name)
 }
 
 // isOurs says that a struct has fields of its own in Config, and is not a value as netip.Addr is.

@@ -41,7 +41,7 @@ func TestLibyangTakesTheTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := newCoverage(t)
-	written := v.base.Indented()
+	written := v.Tree.Indented()
 	if err := os.WriteFile(filepath.Join(dir, "tree.json"), written, 0o644); err != nil {
 		t.Fatal(err)
 	}
