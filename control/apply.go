@@ -22,7 +22,7 @@ func (c *Controller) Apply(ctx context.Context, next *config.Config, save func()
 		save = func() error { return nil }
 	}
 	old := c.Config()
-	if reflect.DeepEqual(old, next) {
+	if x, y := config.WithoutCommon(old, next); reflect.DeepEqual(x, y) {
 		return save()
 	}
 	began := time.Now()
@@ -63,7 +63,7 @@ func (c *Controller) bring(ctx context.Context, old, next *config.Config) error 
 	}
 	// What goes: first out of the RIB, so that the FIB lets go of the interfaces and instances that are to be deleted.
 	c.makeInstances(next)
-	del, add := routeChanges(configRoutes(old), configRoutes(next))
+	del, add := routeChanges(old, next)
 	if err := c.applyRoutes(del); err != nil {
 		return err
 	}
@@ -79,6 +79,12 @@ func (c *Controller) bring(ctx context.Context, old, next *config.Config) error 
 	}
 	if err := c.applyRoutes(add); err != nil {
 		return err
+	}
+	if c.synced && len(del)+len(add) > 0 {
+		// Who asked for the routes is answered when packets take them.
+		if err := c.waitFIB(ctx, fibAnswer); err != nil {
+			c.log.Warn("the change goes on without the FIB's answer", "error", err)
+		}
 	}
 	if err := c.applyBGP(ctx, next); err != nil {
 		return err
@@ -124,7 +130,7 @@ func (c *Controller) rollback(ctx context.Context, from, to *config.Config) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackPatience)
 	defer cancel()
 	c.makeInstances(to)
-	del, add := routeChanges(configRoutes(from), configRoutes(to))
+	del, add := routeChanges(from, to)
 	err := c.applyRoutes(del)
 	c.dropInstances(to)
 	if c.synced {

@@ -25,6 +25,8 @@ const (
 	fibPatience = 2 * time.Minute
 	// How long a change waits for the FIB to let go of what is to be deleted.
 	releasePatience = 5 * time.Second
+	// How long a change of routes waits for the data plane to have them.
+	fibAnswer = 10 * time.Second
 	// Pause between two attempts at what the data plane refused.
 	retryInterval = 5 * time.Second
 	// How long a rollback may take.
@@ -138,7 +140,7 @@ func (c *Controller) Run(ctx context.Context) error {
 
 	cfg := c.Config()
 	c.makeInstances(cfg)
-	_, add := routeChanges(nil, configRoutes(cfg))
+	_, add := routeChanges(nil, cfg)
 	if err := c.applyRoutes(add); err != nil {
 		c.log.Error("routes of the configuration", "error", err)
 	}

@@ -2,7 +2,8 @@ package control
 
 import (
 	"net/netip"
-	"reflect"
+	"slices"
+	"unsafe"
 
 	"millrace/routing/rib"
 	"millrace/server/config"
@@ -26,22 +27,80 @@ type routeKey struct {
 	origin string
 }
 
-// configRoutes are the connected and static routes of a configuration.
-func configRoutes(c *config.Config) map[routeKey]rib.Route {
+// routeChanges are what turns the routes of one configuration (nil: none) into those of another: what goes, and what comes or changes.
+func routeChanges(old, next *config.Config) (del, add []rib.Change) {
+	if old == nil {
+		old = new(config.Config)
+	}
+	del, add = connectedChanges(connectedByKey(old), connectedByKey(next))
+	before := make(map[string]*config.NetworkInstance, len(old.NetworkInstances))
+	for i := range old.NetworkInstances {
+		before[old.NetworkInstances[i].Name] = &old.NetworkInstances[i]
+	}
+	for i := range next.NetworkInstances {
+		n := &next.NetworkInstances[i]
+		var had []config.StaticRoute
+		if o := before[n.Name]; o != nil {
+			had = o.StaticRoutes
+			delete(before, n.Name)
+		}
+		d, a := staticChanges(n.Name, had, n.StaticRoutes)
+		del, add = append(del, d...), append(add, a...)
+	}
+	for _, o := range before { // instances that go
+		d, _ := staticChanges(o.Name, o.StaticRoutes, nil)
+		del = append(del, d...)
+	}
+	return del, add
+}
+
+func connectedByKey(c *config.Config) map[routeKey]rib.Route {
 	routes := map[routeKey]rib.Route{}
-	add := func(r rib.Route) { routes[routeKey{r.VRF, r.Prefix, r.Source, r.Origin}] = r }
 	for _, r := range connectedRoutes(c) {
-		add(rib.Route{
+		routes[routeKey{r.vrf, r.prefix, rib.SourceConnected, r.iface}] = rib.Route{
 			VRF: r.vrf, Prefix: r.prefix, Source: rib.SourceConnected, Origin: r.iface,
 			NextHops: []rib.NextHop{{Interface: r.iface}},
-		})
-	}
-	for _, n := range c.NetworkInstances {
-		for _, s := range n.StaticRoutes {
-			add(staticRoute(n.Name, s))
 		}
 	}
 	return routes
+}
+
+func connectedChanges(old, next map[routeKey]rib.Route) (del, add []rib.Change) {
+	for k, r := range old {
+		if _, ok := next[k]; !ok {
+			del = append(del, rib.Change{Op: rib.Delete, Route: r})
+		}
+	}
+	for k, r := range next {
+		if _, ok := old[k]; !ok { // all of it is in the key
+			add = append(add, rib.Change{Op: rib.Add, Route: r})
+		}
+	}
+	return del, add
+}
+
+// staticChanges compares the static routes of an instance. There may be many, and most of them are the same most of the time.
+func staticChanges(vrf string, old, next []config.StaticRoute) (del, add []rib.Change) {
+	if len(old) == len(next) && unsafe.SliceData(old) == unsafe.SliceData(next) {
+		return nil, nil
+	}
+	had := make(map[prefix]*config.StaticRoute, len(old))
+	for i := range old {
+		had[old[i].Prefix] = &old[i]
+	}
+	for i := range next {
+		r := &next[i]
+		o := had[r.Prefix]
+		delete(had, r.Prefix)
+		if o != nil && r.Action == o.Action && r.Distance == o.Distance && slices.Equal(r.NextHops, o.NextHops) {
+			continue
+		}
+		add = append(add, rib.Change{Op: rib.Add, Route: staticRoute(vrf, *r)})
+	}
+	for _, o := range had {
+		del = append(del, rib.Change{Op: rib.Delete, Route: staticRoute(vrf, *o)})
+	}
+	return del, add
 }
 
 func staticRoute(vrf string, s config.StaticRoute) rib.Route {
@@ -60,19 +119,4 @@ func staticRoute(vrf string, s config.StaticRoute) rib.Route {
 		})
 	}
 	return r
-}
-
-// routeChanges are what turns one set of routes into another: what goes, and what comes or changes.
-func routeChanges(old, next map[routeKey]rib.Route) (del, add []rib.Change) {
-	for k, r := range old {
-		if _, ok := next[k]; !ok {
-			del = append(del, rib.Change{Op: rib.Delete, Route: r})
-		}
-	}
-	for k, r := range next {
-		if o, ok := old[k]; !ok || !reflect.DeepEqual(o, r) {
-			add = append(add, rib.Change{Op: rib.Add, Route: r})
-		}
-	}
-	return del, add
 }

@@ -103,6 +103,11 @@ func WithoutCommon(a, b *Config) (*Config, *Config) {
 			continue
 		}
 		m := &y.NetworkInstances[j]
+		if l := len(n.StaticRoutes); l == len(m.StaticRoutes) && unsafe.SliceData(n.StaticRoutes) == unsafe.SliceData(m.StaticRoutes) {
+			n.StaticRoutes = n.StaticRoutes[:min(l, 1)]
+			m.StaticRoutes = n.StaticRoutes
+			continue
+		}
 		had := oldRoutes{all: n.StaticRoutes}
 		common := map[netip.Prefix]bool{}
 		var anchor netip.Prefix
