@@ -62,16 +62,18 @@ func (c *treeClient) get(path string) (string, error) {
 		return "", err
 	}
 	for _, n := range got.GetNotification() {
-		for _, u := range n.GetUpdate() {
-			var v any
-			if err := json.Unmarshal(u.GetVal().GetJsonIetfVal(), &v); err != nil {
-				return "", fmt.Errorf("%s: %w", path, err)
-			}
-			if s, ok := v.(string); ok {
-				return s, nil
-			}
-			return string(u.GetVal().GetJsonIetfVal()), nil
+		if len(n.GetUpdate()) == 0 {
+			continue
 		}
+		var v any
+		doc := n.GetUpdate()[0].GetVal().GetJsonIetfVal()
+		if err := json.Unmarshal(doc, &v); err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		if s, ok := v.(string); ok {
+			return s, nil
+		}
+		return string(doc), nil
 	}
 	return "", fmt.Errorf("%s has no value", path)
 }
@@ -241,7 +243,10 @@ func TestGNMITermination(t *testing.T) {
 		t.Fatal(err, out)
 	}
 	c.want(pool+"/backends/backend[name=two]/config/admin-state", "DRAIN")
-	r.ok(c.set(&gpb.SetRequest{Delete: []*gpb.Path{c.path(pool + "/backends/backend[name=two]/config/admin-state")}}))
+	r.ok(c.set(&gpb.SetRequest{Update: []*gpb.Update{{
+		Path: c.path(pool + "/backends/backend[name=two]/config/admin-state"),
+		Val:  &gpb.TypedValue{Value: &gpb.TypedValue_StringVal{StringVal: "ENABLED"}},
+	}}}))
 	c.want(pool+"/backends/backend[name=two]/state/admin-state", "ENABLED")
 
 	// A server ends; it is told at the time of the data plane's event.
