@@ -64,6 +64,7 @@ func TestValidateAfter(t *testing.T) {
 				in.StaticRoutes[i].Distance = uint8(r.IntN(256))
 			case k == 7:
 				in.StaticRoutes[i].Action = []RouteAction{"", Blackhole, "x"}[r.IntN(3)]
+			case k >= 8 && len(in.StaticRoutes[i].NextHops) == 0:
 			case k == 8:
 				in.StaticRoutes[i].NextHops[0].Interface = []string{"", "eth1", "lo0", "none"}[r.IntN(4)]
 			case k == 9:
