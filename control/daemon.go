@@ -79,7 +79,7 @@ func RunDaemon(ctx context.Context, o DaemonOptions) error {
 	st.Bind(c)
 	st.OnAlarm(c.storeAlarm)
 	defer st.Watch(func(e store.Event) { setLevel(e.Config) })()
-	d := &daemon{o: o, c: c, st: st, again: make(chan struct{}, 1)}
+	d := &daemon{o: o, c: c, st: st, again: make(chan struct{}, 1), started: time.Now()}
 	return d.run(ctx, cfg)
 }
 
@@ -99,6 +99,8 @@ type daemon struct {
 	again chan struct{}
 	gnoi  *gnoiserver.Server
 	hub   *telemetryHub
+	// started is when this program began.
+	started time.Time
 }
 
 func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
@@ -185,10 +187,7 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 	if d.gnoi, err = d.newGNOI(pki); err != nil {
 		return nil, fmt.Errorf("gNOI: %w", err)
 	}
-	if d.hub, err = d.newHub(); err != nil {
-		return nil, err
-	}
-	gnmi, err := d.newGNMI()
+	gnmi, err := d.newGNMI(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +197,7 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 			s, ok := d.c.Speaker(orDefault(instance, config.DefaultInstance))
 			return speaker(s), ok
 		},
-		Alarms: d.c, VIPs: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: time.Now(),
+		Alarms: d.c, VIPs: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: d.started,
 		Register: []func(grpc.ServiceRegistrar){d.registerGRIBI, d.gnoi.Register, gnmi.Register},
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"millrace/server/auth"
+	"millrace/server/config"
 	gnmiserver "millrace/server/gnmi"
 	"millrace/server/model"
 	"millrace/server/state"
@@ -17,50 +18,52 @@ import (
 // telemetryHub is the management tree as it is read: the configuration and what the sources know of the system.
 type telemetryHub struct {
 	*telemetry.Hub
-	interfaces *state.Interfaces
-	tcp        *state.TCP
-	dataplane  *state.Dataplane
-	machine    *state.Machine
+	// follow are the sources that follow the system in the background, poke has some of them look at once.
+	follow []interface{ Run(ctx context.Context) }
+	poke   []interface{ Poke() }
 	// unwatch ends the hub's being told of commits.
 	unwatch func()
 }
 
-func (d *daemon) newHub() (*telemetryHub, error) {
-	s := d.st.Schema()
-	h := &telemetryHub{
-		interfaces: state.NewInterfaces(s, d.c.dp, d.c.Config), dataplane: state.NewDataplane(s, d.c.dp), machine: state.NewMachine(),
+// newHub brings the sources together. grpcListen is where the gRPC server listens.
+func (d *daemon) newHub(grpcListen string) (*telemetryHub, error) {
+	s, c := d.st.Schema(), d.c
+	committed := func() time.Time {
+		entry, _, _ := d.st.Current()
+		return entry.Time
 	}
-	started := time.Now()
-	system := state.NewSystem(state.SystemOptions{
-		Schema: s, Config: d.c.Config, Tree: d.st.Tree, Machine: h.machine, Dataplane: d.c.dp, Version: d.o.Version, Started: started,
-		GRPCListen: func() string { return ListenAddress(d.c.Config(), ListenGRPC) },
-		LastCommit: func() time.Time {
-			entry, _, _ := d.st.Current()
-			return entry.Time
-		},
-	})
-	platform := state.NewPlatform(state.PlatformOptions{
-		Schema: s, Config: d.c.Config, Machine: h.machine, Dataplane: d.c.dp, Version: d.o.Version, Started: started,
-	})
-	var err error
-	h.tcp, err = state.NewTCP(state.TCPOptions{
-		Schema: s, Dataplane: d.c.dp, Config: d.c.Config, Announced: d.c.AnnouncedVIPs, Refused: d.c.refused, Logger: d.o.Logger,
+	interfaces, dataplane, machine := state.NewInterfaces(s, c.dp, c.Config), state.NewDataplane(s, c.dp), state.NewMachine()
+	tcp, err := state.NewTCP(state.TCPOptions{
+		Schema: s, Dataplane: c.dp, Config: c.Config, Announced: c.AnnouncedVIPs, Refused: c.refused, Logger: d.o.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	entry, _, _ := d.st.Current()
+	h := &telemetryHub{}
+	h.follow = append(h.follow, interfaces, dataplane, machine, tcp)
+	h.poke = append(h.poke, interfaces, tcp)
 	h.Hub, err = telemetry.New(telemetry.Options{
-		Schema: s, Config: d.st.Tree, Since: entry.Time, Logger: d.o.Logger,
-		Sources: []telemetry.Source{h.interfaces, h.tcp, h.dataplane, system, platform, state.NewAlarms(s, d.c)},
+		Schema: s, Config: d.st.Tree, Since: committed(), Logger: d.o.Logger,
+		Sources: []telemetry.Source{
+			interfaces, dataplane, tcp, state.NewAlarms(s, c),
+			state.NewAFT(s, c.rib, c.Config, c.fibSynced),
+			state.NewSystem(state.SystemOptions{
+				Schema: s, Config: c.Config, Tree: d.st.Tree, Machine: machine, Dataplane: c.dp, LastCommit: committed, Version: d.o.Version,
+				Started: d.started, GRPCListen: func() string { return grpcListen },
+			}),
+			state.NewPlatform(state.PlatformOptions{
+				Schema: s, Config: c.Config, Machine: machine, Dataplane: c.dp, Version: d.o.Version, Started: d.started,
+			}),
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
 	h.unwatch = d.st.Watch(func(e store.Event) {
 		h.Committed(e.Old, e.Tree, e.Entry.Time)
-		h.interfaces.Poke()
-		h.tcp.Poke()
+		for _, p := range h.poke {
+			p.Poke()
+		}
 	})
 	return h, nil
 }
@@ -69,14 +72,18 @@ func (d *daemon) newHub() (*telemetryHub, error) {
 func (h *telemetryHub) run(ctx context.Context) {
 	defer h.unwatch()
 	var wg sync.WaitGroup
-	wg.Go(func() { h.interfaces.Run(ctx) })
-	wg.Go(func() { h.tcp.Run(ctx) })
-	wg.Go(func() { h.dataplane.Run(ctx) })
-	wg.Go(func() { h.machine.Run(ctx) })
+	for _, f := range h.follow {
+		wg.Go(func() { f.Run(ctx) })
+	}
 	wg.Wait()
 }
 
-func (d *daemon) newGNMI() (*gnmiserver.Server, error) {
+// newGNMI makes the gNMI service and the hub that it reads.
+func (d *daemon) newGNMI(cfg *config.Config) (*gnmiserver.Server, error) {
+	var err error
+	if d.hub, err = d.newHub(ListenAddress(cfg, ListenGRPC)); err != nil {
+		return nil, err
+	}
 	return gnmiserver.New(gnmiserver.Options{
 		Schema: d.st.Schema(), Store: d.st, Hub: d.hub, Authorize: auth.NewAuthorizer(model.Secrets()), Logger: d.o.Logger,
 	})
@@ -91,4 +98,10 @@ func (c *Controller) refused() map[string]string {
 		}
 	}
 	return out
+}
+
+// fibSynced says that the data plane has acknowledged all routes.
+func (c *Controller) fibSynced() bool {
+	st := c.FIB().Stats()
+	return st.Connected && !st.Replaying && st.Pending == 0 && st.InFlight == 0
 }
