@@ -48,7 +48,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 include mk/deps.mk
 
-.PHONY: help build dataplane go tools generate lint format test test-go test-c test-fuzz test-integration test-sanitize demo bench fuzz packetdrill clean sim
+.PHONY: help build dataplane go tools generate lint format test test-go test-c test-fuzz test-integration test-sanitize test-gribi demo bench fuzz packetdrill clean sim
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 20
@@ -103,6 +103,9 @@ test-sanitize: build tools deps-test ## the whole system again, with a data plan
 	@$(MAKE) --no-print-directory SANITIZE=1 dataplane
 	MILLRACE_BIN=$(CURDIR)/$(BIN) MILLRACE_DATAPLANE=$(CURDIR)/$(BUILD)/sanitize/dataplane/vnf-dataplane \
 		go test -count=1 -timeout 60m ./integration/...
+
+test-gribi: build deps-test ## gribigo's compliance suite against the box, in both modes of forward references
+	MILLRACE_BIN=$(CURDIR)/$(BIN) mk/gribi.sh $(CURDIR)/$(BUILD)/gribi-suite
 
 demo: build deps-test ## the lab: hosts, the router, BGP peers
 	MILLRACE_BIN=$(CURDIR)/$(BIN) go run ./demo
