@@ -91,7 +91,7 @@ func (b Base) setAt(at tree.Path) int {
 
 // texts are values for strings: names that Document has, and something of every form that leaves ask for.
 var texts = strings.Fields(`lab eth1 eth1.10 eth2 lo0 red default in out all x 192.0.2.77 2001:db8::77 192.0.2.0/24 198.51.100.0/24 2001:db8:77::/48
-	02:00:00:00:00:77 65000:77 65000:1:77 192.0.2.77:8080 [2001:db8::77]:8080 127.0.0.1:9339 :9000 127.0.0.1 0.0.0.0 :: none /pki
+	02:00:00:00:00:77 02:00:00:00:00:78 65000:77 65000:1:77 192.0.2.77:8080 [2001:db8::77]:8080 127.0.0.1:9339 :9000 127.0.0.1 0.0.0.0 :: none /pki
 	/var/lib/pki 10s 1m 24..28 exact ^65001 _65001_ www.example.org *.example.org / /x HTTP GET net_pcap0,iface=v77 0000:00:07.0 192.0.2.1
 	a@b secret77 77 /interfaces`)
 
