@@ -179,7 +179,7 @@ func (c *Client) hold(ctx context.Context, k *conn, h *pb.HelloResult, epoch uin
 	c.mu.Lock()
 	s := Session{
 		Version: h.GetVersion(), BootID: h.GetBootId(), Epoch: epoch, PreviousEpoch: h.GetPreviousEpoch(), Since: time.Now(),
-		PID: peerPID(k.nc),
+		PID:     peerPID(k.nc),
 		NewBoot: c.session.Since.IsZero() || c.session.BootID != h.GetBootId(),
 	}
 	c.session, c.cur, c.lastErr = s, k, nil

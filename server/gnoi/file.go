@@ -139,18 +139,6 @@ func octal(field string, n uint32) (fs.FileMode, error) {
 	return fs.FileMode(m), nil
 }
 
-func hasher(m types.HashType_HashMethod) hash.Hash {
-	switch m {
-	case types.HashType_SHA256:
-		return sha256.New()
-	case types.HashType_SHA512:
-		return sha512.New()
-	case types.HashType_MD5:
-		return md5.New()
-	}
-	return nil
-}
-
 func (f *fileService) Put(in file.File_PutServer) error {
 	first, err := in.Recv()
 	if err != nil {

@@ -24,7 +24,9 @@ func TestAuthorized(t *testing.T) {
 		return auth.WithIdentity(t.Context(), auth.Identity{Name: "somebody", Role: r})
 	}
 	host := func(e *tree.Edit) error { return e.Put("/system/config/hostname", "box") }
-	loop := func(e *tree.Edit) error { return e.Put("/interfaces/interface[name=lo0]/config/type", "softwareLoopback") }
+	loop := func(e *tree.Edit) error {
+		return e.Put("/interfaces/interface[name=lo0]/config/type", "softwareLoopback")
+	}
 	both := func(c *config.Config) error {
 		c.System.Hostname = "other"
 		c.Interfaces = append(c.Interfaces, config.Interface{Name: "lo9", Type: config.Loopback})
