@@ -77,7 +77,7 @@ func (s *Store) edit(ctx context.Context, req Request, change func(*config.Confi
 	if err := next.ValidateAfter(s.Config()); err != nil {
 		return Result{}, err
 	}
-	t, err := s.carryOver(next)
+	t, err := s.carryOver(s.Tree(), s.Config(), next)
 	if err != nil {
 		return Result{}, err
 	}
@@ -85,19 +85,18 @@ func (s *Store) edit(ctx context.Context, req Request, change func(*config.Confi
 	return res, err
 }
 
-// carryOver makes the tree in force say what a changed configuration says. All that a configuration cannot tell stays as it is.
-func (s *Store) carryOver(next *config.Config) (*tree.Tree, error) {
-	c := s.cur.Load()
-	from, to := config.WithoutCommon(c.cfg, next)
-	plain, err := s.opt.Model.FromConfig(from, c.tree)
+// carryOver makes a tree, which means old, say what a changed configuration says. All that a configuration cannot tell stays as it is.
+func (s *Store) carryOver(base *tree.Tree, old, next *config.Config) (*tree.Tree, error) {
+	from, to := config.WithoutCommon(old, next)
+	plain, err := s.opt.Model.FromConfig(from, base)
 	if err != nil {
 		return nil, fmt.Errorf("the configuration in force as a tree: %w", err)
 	}
-	want, err := s.opt.Model.FromConfig(to, c.tree)
+	want, err := s.opt.Model.FromConfig(to, base)
 	if err != nil {
 		return nil, err
 	}
-	e := c.tree.Edit()
+	e := base.Edit()
 	if err := e.Patch(plain, want); err != nil {
 		return nil, err
 	}

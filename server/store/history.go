@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"slices"
+	"strconv"
 
 	"millrace/yang/schema"
 	"millrace/yang/tree"
@@ -65,6 +67,11 @@ func changesBetween(a, b *tree.Tree) []tree.Change {
 	var all []tree.Change
 	tree.Diff(a, b, func(c tree.Change) { all = append(all, c) })
 	return all
+}
+
+// Revision names the configuration that a commit made.
+func (e Entry) Revision() string {
+	return fmt.Sprintf("%d-%08x", e.ID, crc32.ChecksumIEEE(strconv.AppendInt(nil, e.Time.UnixNano(), 10)))
 }
 
 // JSON of a tree as RFC 7951 has it; without secrets unless they are asked for.

@@ -73,6 +73,76 @@ func (s *Store) Parse(doc []byte, hint *tree.Tree) (*tree.Tree, error) {
 	return s.opt.Model.FromConfig(c, hint)
 }
 
+// Load brings a document of either form into force: it replaces the configuration, or is merged into it. The error is as that of Commit,
+// but config.Errors, possibly wrapped, if the document is of package config.
+func (s *Store) Load(ctx context.Context, req Request, doc []byte, merge bool) (Result, error) {
+	req = req.from(ctx)
+	res, err := s.loadDocument(ctx, req, doc, merge)
+	s.auditCommit(req, res, err)
+	return res, err
+}
+
+func (s *Store) loadDocument(ctx context.Context, req Request, doc []byte, merge bool) (Result, error) {
+	if err := s.acquire(ctx); err != nil {
+		return Result{}, err
+	}
+	defer s.release()
+	if err := s.admit(req); err != nil {
+		return Result{}, err
+	}
+	t, err := s.Loaded(s.Tree(), doc, merge)
+	if err != nil {
+		return Result{}, err
+	}
+	res, cfg, err := s.enact(ctx, req, t)
+	if IsTree(doc) {
+		err = s.withTreePaths(err, cfg, t)
+	}
+	return res, err
+}
+
+// Loaded is what a tree becomes when it is replaced by a document, or one is merged into it.
+func (s *Store) Loaded(base *tree.Tree, doc []byte, merge bool) (*tree.Tree, error) {
+	j, ok, err := treeDocument(doc)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		e := base.Edit()
+		if merge {
+			err = e.Update(nil, j)
+		} else {
+			err = e.Replace(nil, j)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return e.Commit()
+	}
+	old, err := s.opt.Model.ToConfig(base)
+	if err != nil {
+		return nil, err
+	}
+	var next *config.Config
+	if merge {
+		next, err = old.Merge(doc)
+	} else {
+		next, err = config.Parse(doc)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.carryOver(base, old, next)
+}
+
+// ConfigOf is what a tree means.
+func (s *Store) ConfigOf(t *tree.Tree) (*config.Config, error) {
+	if c := s.cur.Load(); t == c.tree {
+		return c.cfg, nil
+	}
+	return s.opt.Model.ToConfig(t)
+}
+
 // IsTree says whether a document is a tree as RFC 7951 has it: the names at its top have their module.
 func IsTree(doc []byte) bool {
 	_, ok, _ := treeDocument(doc)
