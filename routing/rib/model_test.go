@@ -29,6 +29,7 @@ type model struct {
 	vrfs  map[string]bool
 	used  map[modelKey]string // the set in use
 	sets  map[string]modelSet
+	named map[string][]NextHop
 }
 
 type modelSet struct {
@@ -38,14 +39,18 @@ type modelSet struct {
 
 func (m *model) set(rt *Route) string {
 	s := modelSet{kind: rt.Kind}
-	for _, h := range rt.NextHops {
+	hops := rt.NextHops
+	if rt.Group != "" {
+		hops = m.named[rt.Group]
+	}
+	for _, h := range hops {
 		h.VRF = canonVRF(h.VRF)
 		if h.Weight == 0 {
 			h.Weight = 1
 		}
 		found := false
 		for i := range s.hops {
-			if o := &s.hops[i]; o.VRF == h.VRF && o.Addr == h.Addr && o.Interface == h.Interface {
+			if o := &s.hops[i]; o.VRF == h.VRF && o.Addr == h.Addr && o.Interface == h.Interface && o.Backup == h.Backup && o.Lookup == h.Lookup {
 				o.Weight += h.Weight
 				found = true
 			}
@@ -56,6 +61,9 @@ func (m *model) set(rt *Route) string {
 	}
 	sort.Slice(s.hops, func(i, j int) bool { return fmt.Sprint(s.hops[i]) < fmt.Sprint(s.hops[j]) })
 	k := fmt.Sprint(s)
+	if rt.Group != "" {
+		k = "@" + rt.Group // another one than an equal list of next hops
+	}
 	m.sets[k] = s
 	return k
 }
@@ -67,10 +75,25 @@ func (m *model) resolve(set string, at modelKey, with string, stack []string) ma
 		return map[string]*big.Rat{s.kind.String(): big.NewRat(1, 1)}
 	}
 	stack = append(slices.Clone(stack), set)
+	for backup := range uint8(4) {
+		if out := m.resolveHops(s, set, backup, at, with, stack); len(out) > 0 {
+			return out
+		}
+	}
+	return nil
+}
+
+// resolveHops resolves those of a set's next hops that have a number of Backup.
+func (m *model) resolveHops(s modelSet, set string, backup uint8, at modelKey, with string, stack []string) map[string]*big.Rat {
 	out := make(map[string]*big.Rat)
 	for _, h := range s.hops {
+		if h.Backup != backup {
+			continue
+		}
 		sub := make(map[string]*big.Rat)
-		if h.Interface != "" {
+		if h.Lookup {
+			sub[KindLookup.String()] = big.NewRat(1, 1)
+		} else if h.Interface != "" {
 			if m.up[h.Interface] {
 				sub[h.Interface+"|"+h.VRF+"|"+h.Addr.String()] = big.NewRat(1, 1)
 			}
@@ -350,6 +373,10 @@ func randomRoute(rng *rand.Rand, vrfs []string) Route {
 		if nh.VRF == "" {
 			nh.VRF = rt.VRF
 		}
+		nh.Backup = uint8(rng.IntN(8) / 5)
+		if rng.IntN(20) == 0 {
+			nh = NextHop{VRF: "red", Lookup: true, Backup: nh.Backup}
+		}
 		rt.NextHops = append(rt.NextHops, nh)
 	}
 	return rt
@@ -358,7 +385,8 @@ func randomRoute(rng *rand.Rand, vrfs []string) Route {
 func runModel(t *testing.T, seed uint64, steps int) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	r := New(Options{Slice: 1 + rng.IntN(8)})
-	m := &model{cands: make(map[modelKey][]Route), up: make(map[string]bool), vrfs: map[string]bool{}, sets: make(map[string]modelSet)}
+	m := &model{cands: make(map[modelKey][]Route), up: make(map[string]bool), vrfs: map[string]bool{}, sets: make(map[string]modelSet),
+		named: make(map[string][]NextHop)}
 	mi := &mirror{f: r.Feed(), rng: rng, groups: make(map[uint32][]Member), routes: make(map[modelKey]uint32)}
 	vrfs := []string{DefaultVRF, "red"}
 	if err := r.CreateVRF("red"); err != nil {
@@ -402,6 +430,17 @@ func runModel(t *testing.T, seed uint64, steps int) {
 				t.Fatal(err)
 			}
 			what = "vrf"
+		case n < 6:
+			name := fmt.Sprintf("g%d", rng.IntN(3))
+			rt := randomRoute(rng, vrfs)
+			if rt.Kind != KindUnicast {
+				continue
+			}
+			if err := r.SetGroup(name, rt.NextHops); err != nil {
+				t.Fatalf("seed %d step %d: %+v: %v", seed, step, rt, err)
+			}
+			m.named[name] = rt.NextHops
+			what = fmt.Sprintf("group %s: %+v", name, rt.NextHops)
 		default:
 			var cs []Change
 			for range 1 + rng.IntN(4) {
@@ -414,7 +453,11 @@ func runModel(t *testing.T, seed uint64, steps int) {
 					k := keys[rng.IntN(len(keys))]
 					cs = append(cs, apply(Delete, m.cands[k][rng.IntN(len(m.cands[k]))]))
 				} else {
-					cs = append(cs, apply(Add, randomRoute(rng, vrfs)))
+					rt := randomRoute(rng, vrfs)
+					if name := fmt.Sprintf("g%d", rng.IntN(12)); m.named[name] != nil {
+						rt.Kind, rt.NextHops, rt.Group = KindUnicast, nil, name
+					}
+					cs = append(cs, apply(Add, rt))
 				}
 			}
 			for i, err := range r.Apply(cs) {
@@ -453,6 +496,11 @@ func runModel(t *testing.T, seed uint64, steps int) {
 	}
 	// Take everything away: nothing may be left over.
 	r.removeWhere(func(*entry, *candidate) bool { return true })
+	for name := range m.named {
+		if err := r.DeleteGroup(name); err != nil {
+			t.Fatal(err)
+		}
+	}
 	mi.pump(t, 0, true)
 	mi.f.RetryFailed(1 << 20)
 	mi.pump(t, 0, true)
