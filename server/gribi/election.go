@@ -8,6 +8,8 @@ import (
 	spb "github.com/openconfig/gribi/v1/proto/service"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"millrace/server/auth"
 )
 
 // agreePatience is how long a client with other parameters than those of a
@@ -77,6 +79,8 @@ func (s *Server) join(ses *session, p params) (other params, ok bool) {
 	}
 	ses.params, ses.began = p, true
 	s.mode = &p
+	id, _ := auth.FromContext(ses.stream.Context())
+	s.log.Info("gRIBI: session", "client", id.Name, "params", p)
 	return p, true
 }
 

@@ -85,7 +85,7 @@ func (p *plane) freeze() (thaw func()) {
 }
 
 type bench struct {
-	t     *testing.T
+	t     testing.TB
 	rib   *rib.RIB
 	plane *plane
 	srv   *Server
@@ -93,7 +93,7 @@ type bench struct {
 }
 
 // newBench has the links eth1 and eth2 with 10.0.1.0/24, 10.0.2.0/24 and 2001:db8:1::/64, and the instance "blue".
-func newBench(t *testing.T, o Options) *bench {
+func newBench(t testing.TB, o Options) *bench {
 	t.Helper()
 	b := &bench{t: t, rib: rib.New(rib.Options{}), plane: &plane{routes: map[string]uint64{}, refuse: map[netip.Prefix]bool{}}}
 	for iface, prefixes := range map[string][]string{"eth1": {"10.0.1.0/24", "2001:db8:1::/64"}, "eth2": {"10.0.2.0/24"}} {
@@ -212,7 +212,12 @@ func (c *client) read() {
 
 func (c *client) wait(what string, f func() bool) {
 	c.b.t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	c.waitWithin(5*time.Second, what, f)
+}
+
+func (c *client) waitWithin(patience time.Duration, what string, f func() bool) {
+	c.b.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		c.mu.Lock()
 		ok, err := f(), c.err
 		c.mu.Unlock()
@@ -262,8 +267,13 @@ func (c *client) do(ops ...*spb.AFTOperation) []uint64 {
 // want waits for the last status of operations.
 func (c *client) want(status string, ids ...uint64) {
 	c.b.t.Helper()
+	c.wantWithin(5*time.Second, status, ids...)
+}
+
+func (c *client) wantWithin(patience time.Duration, status string, ids ...uint64) {
+	c.b.t.Helper()
 	for _, id := range ids {
-		c.wait(fmt.Sprintf("%s for operation %d", status, id), func() bool {
+		c.waitWithin(patience, fmt.Sprintf("%s for operation %d", status, id), func() bool {
 			g := c.got[id]
 			return len(g) > 0 && g[len(g)-1] == status
 		})

@@ -88,6 +88,9 @@ func (ses *session) receive(ctx context.Context) error {
 }
 
 func (ses *session) handle(ctx context.Context, m *spb.ModifyRequest) error {
+	if err := ses.room(ctx); err != nil {
+		return err
+	}
 	n := 0
 	for _, has := range []bool{m.GetParams() != nil, m.GetElectionId() != nil, len(m.GetOperation()) > 0} {
 		if has {
@@ -175,7 +178,7 @@ func (ses *session) wake() {
 
 // room waits until the client has taken enough of its answers.
 func (ses *session) room(ctx context.Context) error {
-	return ses.until(ctx, func() bool { return len(ses.res)+ses.nAcks < ses.srv.opt.Limits.Unsettled })
+	return ses.until(ctx, func() bool { return len(ses.out)+len(ses.res)+ses.nAcks < ses.srv.opt.Limits.Unsettled })
 }
 
 // until waits for a condition, which is looked at with ses.mu held.

@@ -58,7 +58,7 @@ func TestElection(t *testing.T) {
 	op.ElectionId = &spb.Uint128{Low: 6}
 	a.want("FAILED", a.do(op)...)
 	wait := a.do(entry("default", "192.0.2.0/24", 1, ""))[0]
-	a.ok(hopTo(3, "10.0.1.1")) // the one before has been read
+	a.ok(hopTo(3, "10.0.1.1"))       // the one before has been read
 	if got := c.elect(5); got != 5 { // equal: the newer is primary
 		t.Fatal(got)
 	}
