@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"millrace/dataplane/client"
 	"millrace/routing/bgp"
@@ -197,9 +198,21 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 			s, ok := d.c.Speaker(orDefault(instance, config.DefaultInstance))
 			return speaker(s), ok
 		},
-		Alarms: d.c, VIPs: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: d.started,
+		Audit: d.auditCall, Alarms: d.c, VIPs: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: d.started,
 		Register: []func(grpc.ServiceRegistrar){d.registerGRIBI, d.gnoi.Register, gnmi.Register},
 	})
+}
+
+// auditCall notes a call that is no change of the configuration, or was refused.
+func (d *daemon) auditCall(c grpcserver.AuditCall) {
+	r := store.AuditRecord{Who: c.Who, Peer: c.Peer, API: c.API, Action: c.Method}
+	if c.Err != nil {
+		r.Reason = status.Convert(c.Err).Message()
+		if r.Reason == "" {
+			r.Reason = c.Err.Error()
+		}
+	}
+	d.st.Audit(r)
 }
 
 // speaker keeps a nil pointer from becoming an interface that is not nil.

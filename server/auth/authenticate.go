@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -74,20 +75,46 @@ func (a *Authenticator) Authenticate(ctx context.Context) (Identity, error) {
 		id.Role = AdminRole()
 		return id, nil
 	}
+	find := func(aaa *config.AAA) Role { return certificateRole(aaa, id.Name) }
+	if id.Role = find(aaa); id.Role.Name == "" {
+		a.log.Warn("client refused", "audit", true, "client", id.Name, "peer", address, "reason", "no role")
+		return Identity{}, status.Errorf(codes.Unauthenticated, "the certificate's name %s is no user's", id.Name)
+	}
+	id.live = a.follow(aaa, id.Role, find)
+	return id, nil
+}
+
+// certificateRole is the role of a certificate's name; the zero one if it has none.
+func certificateRole(aaa *config.AAA, name string) Role {
 	role := aaa.CertificateRole
 	for _, u := range aaa.Users {
-		if u.Name == id.Name {
+		if u.Name == name {
 			role = u.Role
 		}
 	}
 	if role == "" {
 		role = config.RoleAdmin
 	}
-	if id.Role, ok = RoleOf(aaa, role); !ok {
-		a.log.Warn("client refused", "audit", true, "client", id.Name, "peer", address, "reason", "no role")
-		return Identity{}, status.Errorf(codes.Unauthenticated, "the certificate's name %s is no user's", id.Name)
+	r, _ := RoleOf(aaa, role)
+	return r
+}
+
+// follow returns a function that finds the role anew when users and roles have changed.
+func (a *Authenticator) follow(aaa *config.AAA, role Role, find func(*config.AAA) Role) func() Role {
+	type found struct {
+		of   *config.AAA
+		role Role
 	}
-	return id, nil
+	var last atomic.Pointer[found]
+	last.Store(&found{aaa, role})
+	return func() Role {
+		now, l := a.aaa(), last.Load()
+		if l.of != now {
+			l = &found{now, find(now)}
+			last.Store(l)
+		}
+		return l.role
+	}
 }
 
 func (a *Authenticator) byPassword(aaa *config.AAA, name, password, address string) (Identity, error) {
@@ -105,9 +132,19 @@ func (a *Authenticator) byPassword(aaa *config.AAA, name, password, address stri
 		}
 		return Identity{}, status.Error(code, err.Error())
 	}
-	role, ok := RoleOf(aaa, user.Role)
-	if !ok {
+	// Who has another password now has to show it.
+	find := func(aaa *config.AAA) Role {
+		for _, u := range aaa.Users {
+			if u.Name == name && u.PasswordHash == user.PasswordHash {
+				r, _ := RoleOf(aaa, u.Role)
+				return r
+			}
+		}
+		return Role{}
+	}
+	role := find(aaa)
+	if role.Name == "" {
 		return Identity{}, status.Errorf(codes.Unauthenticated, "the user %s has no role", name)
 	}
-	return Identity{Name: name, Method: "password", Peer: address, Role: role}, nil
+	return Identity{Name: name, Method: "password", Peer: address, Role: role, live: a.follow(aaa, role, find)}, nil
 }

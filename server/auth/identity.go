@@ -17,6 +17,8 @@ type Identity struct {
 	Peer string
 	// Role is what the client may do.
 	Role Role
+	// live is asked for Role each time; nil: it stays as it is.
+	live func() Role
 }
 
 type identityKey struct{}
@@ -26,9 +28,13 @@ func WithIdentity(ctx context.Context, id Identity) context.Context {
 	return context.WithValue(ctx, identityKey{}, id)
 }
 
-// FromContext returns who made the call.
+// FromContext returns who made the call, with the role of now: what a client of a long stream may do changes with users and roles. The
+// role is the zero one if the client would no longer be let in.
 func FromContext(ctx context.Context) (Identity, bool) {
 	id, ok := ctx.Value(identityKey{}).(Identity)
+	if id.live != nil {
+		id.Role = id.live()
+	}
 	return id, ok
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -112,15 +113,16 @@ func (p *Passwords) Check(user, hash, password, peer string) error {
 		p.mu.Unlock()
 		return nil
 	}
-	for _, w := range who {
-		if f := p.wrong[w]; f != nil && now.Before(f.blocked) {
-			p.mu.Unlock()
-			return ErrBlocked
-		}
-	}
 	p.mu.Unlock()
-
+	if p.blocked(who) {
+		return ErrBlocked
+	}
 	p.slots <- struct{}{}
+	// Of many that came at once only the first few are looked at.
+	if p.blocked(who) {
+		<-p.slots
+		return ErrBlocked
+	}
 	ok := false
 	if hash == "" {
 		// As slow as a user that is there.
@@ -128,10 +130,11 @@ func (p *Passwords) Check(user, hash, password, peer string) error {
 	} else {
 		ok = checkPassword(hash, password)
 	}
-	<-p.slots
 
+	now = p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer func() { <-p.slots }()
 	if ok {
 		p.forget(now)
 		p.right[user] = known{digest, now.Add(knownFor)}
@@ -155,6 +158,13 @@ func (p *Passwords) Check(user, hash, password, peer string) error {
 		}
 	}
 	return ErrPassword
+}
+
+func (p *Passwords) blocked(who []string) bool {
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(who, func(w string) bool { f := p.wrong[w]; return f != nil && now.Before(f.blocked) })
 }
 
 // forget drops what is too old to matter.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"millrace/server/config"
@@ -90,24 +91,27 @@ func (r Role) At(path string) Access {
 	}
 }
 
-// Below is the least access to anything at or below a place.
-func (r Role) Below(path string) Access {
+// Below is the least access to anything at or below a place, but for what is at or below others.
+func (r Role) Below(path string, but ...string) Access {
 	least := r.At(path)
-	under := strings.TrimSuffix(path, "/") + "/"
 	for p, a := range r.rules {
-		if strings.HasPrefix(p, under) {
+		if within(p, path) && !slices.ContainsFunc(but, func(b string) bool { return within(p, b) && !within(path, b) }) {
 			least = min(least, a)
 		}
 	}
 	return least
 }
 
+// within says that a path is that of a place or of something below it.
+func within(path, place string) bool {
+	return path == place || strings.HasPrefix(path, strings.TrimSuffix(place, "/")+"/")
+}
+
 // Any is the greatest access to anything at or below a place.
 func (r Role) Any(path string) Access {
 	most := r.At(path)
-	under := strings.TrimSuffix(path, "/") + "/"
 	for p, a := range r.rules {
-		if strings.HasPrefix(p, under) {
+		if within(p, path) {
 			most = max(most, a)
 		}
 	}

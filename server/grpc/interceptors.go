@@ -6,6 +6,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,17 +16,6 @@ import (
 
 	"millrace/server/auth"
 )
-
-// changes tells whether a method changes anything: such calls are logged, others only for debugging.
-func changes(method string) bool {
-	name := path.Base(method)
-	for _, p := range []string{"List", "Get", "Watch", "Lookup", "Check", "ServerReflectionInfo", "Capabilities", "Subscribe", "Time", "Stat"} {
-		if strings.HasPrefix(name, p) {
-			return false
-		}
-	}
-	return true
-}
 
 func (s *Server) logCall(ctx context.Context, method string, began time.Time, err error) {
 	level := slog.LevelDebug
@@ -56,9 +46,11 @@ func (s *Server) unaryLog(ctx context.Context, req any, info *grpc.UnaryServerIn
 	began := time.Now()
 	ctx, err := s.identify(ctx, info.FullMethod)
 	var resp any
-	if err == nil {
+	refused := err != nil
+	if !refused {
 		resp, err = h(ctx, req)
 	}
+	s.audit(ctx, info.FullMethod, refused, err)
 	s.logCall(ctx, info.FullMethod, began, err)
 	return resp, err
 }
@@ -77,13 +69,37 @@ func (s *Server) panicked(method string, r any) error {
 	return status.Errorf(codes.Internal, "fault in %s; the log of vnf has more", path.Base(method))
 }
 
-// callStream is a stream whose context carries the identity and ends with the server.
+// callStream is a stream whose context carries the identity and ends with the server. It goes on only while who began it may.
 type callStream struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx     context.Context
+	method  string
+	checked atomic.Int64 // when the role was looked at last, in seconds
 }
 
 func (c *callStream) Context() context.Context { return c.ctx }
+
+func (c *callStream) still() error {
+	now := time.Now().Unix()
+	if c.checked.Swap(now) == now {
+		return nil
+	}
+	return revoked(c.ctx, c.method)
+}
+
+func (c *callStream) SendMsg(m any) error {
+	if err := c.still(); err != nil {
+		return err
+	}
+	return c.ServerStream.SendMsg(m)
+}
+
+func (c *callStream) RecvMsg(m any) error {
+	if err := c.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return c.still()
+}
 
 func (s *Server) streamLog(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 	began := time.Now()
@@ -91,9 +107,11 @@ func (s *Server) streamLog(srv any, ss grpc.ServerStream, info *grpc.StreamServe
 	ctx, cancel := context.WithCancelCause(who)
 	defer cancel(nil)
 	defer context.AfterFunc(s.life, func() { cancel(errStopping) })()
-	if err == nil {
-		err = h(srv, &callStream{ss, ctx})
+	refused := err != nil
+	if !refused {
+		err = h(srv, &callStream{ServerStream: ss, ctx: ctx, method: info.FullMethod})
 	}
+	s.audit(ctx, info.FullMethod, refused, err)
 	if context.Cause(ctx) == errStopping {
 		err = errStopping
 	}

@@ -62,6 +62,8 @@ type Options struct {
 	Started time.Time
 	// MaxStreams bounds the watches, traces and captures at one time; 0: 256.
 	MaxStreams int
+	// Audit notes calls that change something beside the configuration, and refused ones; nil: nothing is noted.
+	Audit func(AuditCall)
 	// Register adds services of others to the server: they have the same listeners, credentials and interceptors, but bound their
 	// streams themselves.
 	Register []func(grpc.ServiceRegistrar)
@@ -74,6 +76,7 @@ type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
 	streams atomic.Int64
+	refused refusals
 	// life ends when the server stops, and with it the streaming calls, which else would go on as long as their clients like.
 	life     context.Context
 	end      context.CancelFunc
