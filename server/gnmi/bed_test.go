@@ -62,7 +62,11 @@ func newBed(t *testing.T, o bedOptions) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{T: t, schema: s, applier: new(applier)}
-	b.store, err = store.Open(store.Options{Dir: t.TempDir(), Schema: s, Model: model.New(s), Secrets: model.Secrets()})
+	so := store.Options{Dir: t.TempDir(), Schema: s, Model: model.New(s), Secrets: model.Secrets()}
+	if o.authorize != nil {
+		so.Authorize = func(ctx context.Context, c tree.Change) error { return o.authorize.Check(ctx, c.Path, true) }
+	}
+	b.store, err = store.Open(so)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,8 @@ const (
 
 // Authorizer says who may read and write what. nil lets everybody do everything.
 type Authorizer interface {
-	// Check returns nil if the caller in the context may read, or write, the node at a path.
+	// Check returns nil if the caller in the context may read, or write, the node at a path. What a Set changes is a matter of the
+	// store; here all that is read is asked for, and who settles a commit that has to be confirmed.
 	Check(ctx context.Context, path tree.Path, write bool) error
 }
 

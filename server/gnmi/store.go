@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"millrace/server/config"
 	"millrace/server/store"
 	"millrace/server/telemetry"
 	"millrace/yang/tree"
@@ -13,8 +14,11 @@ import (
 type Store interface {
 	// Tree is the configuration in force.
 	Tree() *tree.Tree
-	// Commit hands an edit of the tree in force to change, checks what it made of it, brings the system to it and stores it. One
-	// commit runs at a time. After an error nothing has changed.
+	// Current is it with the commit that made it so.
+	Current() (store.Entry, *tree.Tree, *config.Config)
+	// Commit hands an edit of the tree in force to change, checks what it made of it, holds what it changes
+	// against the rights of who asks, brings the system to it and stores it. One commit runs at a time. After an error nothing has
+	// changed.
 	Commit(ctx context.Context, req store.Request, change func(*tree.Edit) error) (store.Result, error)
 	// Confirm lets the commit that waits for it stand, Cancel takes it back, SetDeadline lets it wait so long from now.
 	Confirm(ctx context.Context, req store.Request, id string) error
