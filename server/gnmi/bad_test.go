@@ -1,12 +1,15 @@
 package gnmiserver
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	epb "github.com/openconfig/gnmi/proto/gnmi_ext"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -238,4 +241,21 @@ func TestBadSets(t *testing.T) {
 		t.Errorf("only %d kinds", count)
 	}
 	t.Logf("%d kinds", count)
+}
+
+// An error about many places fits into the trailer of a call.
+func TestManyFaults(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	var all []string
+	for i := range 300 {
+		all = append(all, fmt.Sprintf(`{"name": "%s%d", "config": {"mtu": 99999}}`, strings.Repeat("é", 60), i))
+	}
+	_, err := b.client.Set(b.ctx, &gpb.SetRequest{Update: []*gpb.Update{update("/interfaces", `{"interface": [`+strings.Join(all, ",")+`]}`)}})
+	wantError(t, err, codes.InvalidArgument, "99999", "more")
+	if n := proto.Size(status.Convert(err).Proto()); n > 6000 {
+		t.Errorf("the status has %d bytes", n)
+	}
+	if len(violations(err)) < 3 {
+		t.Errorf("details name %v", violations(err))
+	}
 }

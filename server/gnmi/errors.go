@@ -13,8 +13,11 @@ import (
 	"millrace/yang/tree"
 )
 
-// maxViolations are listed in an error: more help nobody and do not fit into the trailer of a call.
-const maxViolations = 16
+// Bounds of the list of faults in an error: more help nobody, and clients take no more than 8 KiB in the trailer of a call.
+const (
+	maxViolations = 16
+	maxFaultBytes = 2048
+)
 
 // fault makes an error about a node, or a field of the request.
 func fault(code codes.Code, path, format string, args ...any) error {
@@ -23,22 +26,21 @@ func fault(code codes.Code, path, format string, args ...any) error {
 
 // faults names each place in the message and in a google.rpc.BadRequest.
 func faults(code codes.Code, errs tree.Errors) error {
-	more := len(errs) - maxViolations
-	if more > 0 {
-		errs = errs[:maxViolations]
-	}
-	words := make([]string, len(errs))
+	var words []string
 	bad := &errdetails.BadRequest{}
+	size := 0
 	for i, e := range errs {
-		words[i] = short(e.Error())
+		one := short(e.Error())
+		if size += len(one); i > 0 && (size > maxFaultBytes || i == maxViolations) {
+			words = append(words, fmt.Sprintf("and %d more", len(errs)-i))
+			break
+		}
+		words = append(words, one)
 		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
 			Field: short(e.Path), Description: short(e.Reason),
 		})
 	}
 	text := strings.Join(words, "; ")
-	if more > 0 {
-		text += fmt.Sprintf("; and %d more", more)
-	}
 	s := status.New(code, text)
 	if d, err := s.WithDetails(bad); err == nil {
 		s = d
