@@ -18,7 +18,15 @@ const MaxFile = 16 << 20
 
 // Parse reads a configuration file, YAML or JSON, and validates it. The error is of type Errors if the file is readable but not
 // right; it names every fault found.
-func Parse(data []byte) (*Config, error) {
+func Parse(data []byte) (*Config, error) { return new(Config).read(data, decoder{}) }
+
+// Merge reads a configuration file into a copy: what the file does not name stays, lists whose entries have keys are merged by them, and
+// other lists are replaced. The result is validated; the error is as that of Parse.
+func (c *Config) Merge(data []byte) (*Config, error) {
+	return c.Clone().read(data, decoder{merge: true})
+}
+
+func (c *Config) read(data []byte, dec decoder) (*Config, error) {
 	if len(data) > MaxFile {
 		return nil, fmt.Errorf("configuration of %d bytes, at most %d are allowed", len(data), MaxFile)
 	}
@@ -32,8 +40,6 @@ func Parse(data []byte) (*Config, error) {
 	if err := d.Decode(&tree); err != nil {
 		return nil, fmt.Errorf("configuration is not YAML: %w", err)
 	}
-	c := new(Config)
-	dec := decoder{}
 	if tree != nil {
 		dec.value(reflect.ValueOf(c).Elem(), tree, "")
 	}
@@ -47,7 +53,11 @@ func Parse(data []byte) (*Config, error) {
 }
 
 // decoder writes a tree of maps, lists and scalars into the model.
-type decoder struct{ errs Errors }
+type decoder struct {
+	errs Errors
+	// merge keeps what the model has already.
+	merge bool
+}
 
 func (d *decoder) value(v reflect.Value, in any, path string) {
 	if in == nil {
@@ -85,6 +95,9 @@ func (d *decoder) value(v reflect.Value, in any, path string) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		n := reflect.New(v.Type().Elem())
+		if d.merge && !v.IsNil() {
+			n.Elem().Set(v.Elem())
+		}
 		d.value(n.Elem(), in, path)
 		v.Set(n)
 	case reflect.Struct:
@@ -181,6 +194,10 @@ func (d *decoder) list(v reflect.Value, in any, path string) {
 		return
 	}
 	key := keyLeaf(v.Type().Elem())
+	if d.merge && key != "" {
+		d.mergeList(v, items, key, path)
+		return
+	}
 	list := reflect.MakeSlice(v.Type(), len(items), len(items))
 	for i, item := range items {
 		at := strconv.Itoa(i)
@@ -192,6 +209,39 @@ func (d *decoder) list(v reflect.Value, in any, path string) {
 		p := fmt.Sprintf("%s[%s]", path, at)
 		if item == nil {
 			d.errs.addf(p, "is empty")
+			continue
+		}
+		d.value(list.Index(i), item, p)
+	}
+	v.Set(list)
+}
+
+// mergeList reads elements into those of the same key, and appends the others.
+func (d *decoder) mergeList(v reflect.Value, items []any, key, path string) {
+	at := map[string]int{}
+	for i := range v.Len() {
+		at[keyValue(v.Index(i), key)] = i
+	}
+	list := reflect.AppendSlice(reflect.MakeSlice(v.Type(), 0, v.Len()+len(items)), v)
+	for n, item := range items {
+		p := fmt.Sprintf("%s[%d]", path, n)
+		if m, ok := item.(map[string]any); ok {
+			if s, ok := m[key].(string); ok && s != "" {
+				p = fmt.Sprintf("%s[%s]", path, s)
+			}
+		}
+		if item == nil {
+			d.errs.addf(p, "is empty")
+			continue
+		}
+		fresh := reflect.New(v.Type().Elem()).Elem()
+		plain := decoder{}
+		plain.value(fresh, item, p)
+		i, ok := at[keyValue(fresh, key)]
+		if !ok {
+			d.errs = append(d.errs, plain.errs...)
+			at[keyValue(fresh, key)] = list.Len()
+			list = reflect.Append(list, fresh)
 			continue
 		}
 		d.value(list.Index(i), item, p)

@@ -184,9 +184,9 @@ func systemRule(name string) rule {
 		return reads(atInstances)
 	case "Trace", "Capture": // see any packet
 		return writes(atDataplane)
-	case "GetConfig":
+	case "GetConfig", "ListCommits", "GetCommit", "DiffConfig":
 		return reads("/")
-	case "ApplyConfig":
+	case "ApplyConfig", "RollbackConfig", "ConfirmCommit", "CancelCommit":
 		return edits("/")
 	}
 	return writes(atSystem) // Ping, Traceroute

@@ -64,7 +64,8 @@ func TestMethodRules(t *testing.T) {
 	for _, m := range strings.Fields(`RouteService/ListRoutes RouteService/WatchRoutes RouteService/LookupRoute RouteService/ListFibFailures
 		RouteService/GetRouteSummary BgpService/GetBgp BgpService/ListBgpNeighbors BgpService/GetBgpNeighbor BgpService/ListBgpRoutes
 		BgpService/WatchBgpNeighbors SystemService/GetSystemInfo SystemService/ListWorkers SystemService/ListDrops SystemService/GetGraph
-		SystemService/ListAlarms SystemService/GetLogLevel SystemService/GetConfig SystemService/ListNetworkInstances
+		SystemService/ListAlarms SystemService/GetLogLevel SystemService/GetConfig SystemService/ListCommits SystemService/GetCommit
+		SystemService/DiffConfig SystemService/ListNetworkInstances
 		TerminationService/ListTcpListeners TerminationService/GetTcpListener TerminationService/ListTcpPools TerminationService/GetTcpPool
 		TerminationService/ListTcpVips TerminationService/ListTcpConnections TerminationService/GetTcpStatistics
 		TerminationService/WatchTcpHealth`) {
@@ -78,12 +79,17 @@ func TestMethodRules(t *testing.T) {
 	for _, m := range methodsOf(vnfv1.TerminationService_ServiceDesc) {
 		lb[m[1:]] = true
 	}
-	lb["millrace.vnf.v1.SystemService/ApplyConfig"] = true // as far as the store lets it
+	edits := strings.Fields("ApplyConfig RollbackConfig ConfirmCommit CancelCommit")
+	for _, m := range edits {
+		lb["millrace.vnf.v1.SystemService/"+m] = true // as far as the store lets it
+	}
 	admins := map[string]bool{"gnsi.certz.v1.Certz/Rotate": true, "gnsi.certz.v1.Certz/AddProfile": true, "gnsi.certz.v1.Certz/DeleteProfile": true}
 	// A role that may write some leaves gets at what the store judges, and at nothing else.
 	leaf := map[string]bool{
 		"millrace.vnf.v1.RouteService/AddRoutes": true, "millrace.vnf.v1.RouteService/DeleteRoutes": true,
-		"millrace.vnf.v1.SystemService/ApplyConfig": true,
+	}
+	for _, m := range edits {
+		leaf["millrace.vnf.v1.SystemService/"+m] = true
 	}
 	for _, m := range methodsOf(vnfv1.InterfaceService_ServiceDesc) {
 		leaf[m[1:]] = !readOnly[m[1:]] && !strings.Contains(m, "Clear")

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	dpb "millrace/api/proto/dataplane/v1"
+	"millrace/server/config"
 	"millrace/server/grpc/grpctest"
 )
 
@@ -80,4 +81,13 @@ func wantError(t *testing.T, err error, code codes.Code, field string) {
 	if status.Code(err) != code || got != field {
 		t.Errorf("got %v, field %q; want %v, field %q (%v)", status.Code(err), got, code, field, err)
 	}
+}
+
+func defaultRoutes(b *grpctest.Box) []config.StaticRoute {
+	for _, n := range b.Store.Config().NetworkInstances {
+		if n.Name == config.DefaultInstance {
+			return n.StaticRoutes
+		}
+	}
+	return nil
 }

@@ -1,13 +1,9 @@
 package grpcserver
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -16,9 +12,18 @@ import (
 	vnfv1 "millrace/api/proto/vnf/v1"
 	"millrace/server/auth"
 	"millrace/server/config"
+	"millrace/server/store"
+	"millrace/yang/schema"
+	"millrace/yang/tree"
 )
 
-const maxDocument = 4 << 20
+// Limits of what is taken and told of a configuration.
+const (
+	maxDocument = 4 << 20
+	maxComment  = 255
+	maxChanges  = 1000
+	maxDiff     = 10000
+)
 
 // roleOf is the role of who calls; vnf itself may do everything.
 func roleOf(ctx context.Context) auth.Role {
@@ -28,15 +33,8 @@ func roleOf(ctx context.Context) auth.Role {
 	return auth.AdminRole()
 }
 
-// revision names a configuration by its content.
-func revision(c *config.Config) (string, error) {
-	b, err := c.YAML()
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:6]), nil
-}
+// blind says that who calls does not see users and roles.
+func blind(ctx context.Context) bool { return roleOf(ctx).At(atAAA) < auth.Read }
 
 // withoutSecrets leaves the passwords out of a copy.
 func withoutSecrets(c *config.Config) *config.Config {
@@ -59,33 +57,29 @@ func withoutSecrets(c *config.Config) *config.Config {
 	return c
 }
 
+func (y *systemService) store() *store.Store { return y.s.opt.Config }
+
 func (y *systemService) GetConfig(ctx context.Context, req *vnfv1.GetConfigRequest) (*vnfv1.ConfigDocument, error) {
 	var c checks
 	enumField(&c, "format", req.GetFormat())
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	cfg := y.s.opt.Config.Config()
-	rev, err := revision(cfg)
-	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
-	}
-	role := roleOf(ctx)
-	switch {
-	case req.GetWithSecrets() && !role.Secrets():
+	if role := roleOf(ctx); req.GetWithSecrets() && !role.Secrets() {
 		return nil, status.Errorf(codes.PermissionDenied, "with_secrets: the role %s may not see secrets", role.Name)
-	case !req.GetWithSecrets():
-		cfg = withoutSecrets(cfg)
-		if role.At("/system/aaa") < auth.Read {
-			cfg.AAA = config.AAA{}
-		}
 	}
-	o := &vnfv1.ConfigDocument{Format: req.GetFormat(), Revision: rev}
-	if o.Format == vnfv1.ConfigFormat_CONFIG_FORMAT_JSON {
-		o.Document, err = cfg.JSON()
+	entry, t, err := y.store().Get(req.GetCommit())
+	if err != nil {
+		return nil, storeError(err, "commit")
+	}
+	o := &vnfv1.ConfigDocument{Format: req.GetFormat(), Revision: entry.Revision(), Commit: entry.ID}
+	if o.Format == vnfv1.ConfigFormat_CONFIG_FORMAT_RFC7951 {
+		o.Document, err = y.treeDocument(ctx, t, req.GetWithSecrets())
 	} else {
-		o.Format = vnfv1.ConfigFormat_CONFIG_FORMAT_YAML
-		o.Document, err = cfg.YAML()
+		if o.Format == vnfv1.ConfigFormat_CONFIG_FORMAT_UNSPECIFIED {
+			o.Format = vnfv1.ConfigFormat_CONFIG_FORMAT_YAML
+		}
+		o.Document, err = y.configDocument(ctx, t, o.Format, req.GetWithSecrets())
 	}
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
@@ -93,134 +87,94 @@ func (y *systemService) GetConfig(ctx context.Context, req *vnfv1.GetConfigReque
 	return o, nil
 }
 
+func (y *systemService) treeDocument(ctx context.Context, t *tree.Tree, secrets bool) ([]byte, error) {
+	f := tree.Format{IETF: true, Omit: func(n *schema.Node) bool {
+		return !secrets && y.store().Secret(n) || n.Path() == atAAA && blind(ctx)
+	}}
+	var b bytes.Buffer
+	if err := json.Indent(&b, t.Root().AppendJSON(nil, f), "", "  "); err != nil {
+		return nil, err
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+func (y *systemService) configDocument(ctx context.Context, t *tree.Tree, format vnfv1.ConfigFormat, secrets bool) ([]byte, error) {
+	cfg, err := y.store().ConfigOf(t)
+	if err != nil {
+		return nil, err
+	}
+	if !secrets {
+		cfg = withoutSecrets(cfg)
+	}
+	if blind(ctx) {
+		shown := *cfg
+		shown.AAA = config.AAA{}
+		cfg = &shown
+	}
+	if format == vnfv1.ConfigFormat_CONFIG_FORMAT_JSON {
+		return cfg.JSON()
+	}
+	return cfg.YAML()
+}
+
 func (y *systemService) ApplyConfig(ctx context.Context, req *vnfv1.ApplyConfigRequest) (*vnfv1.ApplyConfigResponse, error) {
 	if len(req.GetDocument()) > maxDocument {
 		return nil, invalid("document", "%d bytes, at most %d are allowed", len(req.GetDocument()), maxDocument)
 	}
-	want, err := config.Parse(req.GetDocument())
-	var faults config.Errors
-	switch {
-	case errors.As(err, &faults):
-		// The fields named are those of the document.
-		return nil, configError(err, scope{document: true})
-	case err != nil:
-		return nil, invalid("document", "%v", err)
+	r, err := commitRequest(req.GetDryRun(), req.GetComment(), req.GetConfirm())
+	if err != nil {
+		return nil, err
 	}
-	resp := &vnfv1.ApplyConfigResponse{}
-	blind := roleOf(ctx).At(atAAA) < auth.Read
-	change := func(cfg *config.Config) error {
-		rev, err := revision(cfg)
-		if err != nil {
-			return err
-		}
-		if blind && len(want.AAA.Users)+len(want.AAA.Roles) == 0 && want.AAA.CertificateRole == "" {
-			want.AAA = cfg.AAA // GetConfig left it out
-		}
-		if e := req.GetExpectedRevision(); e != "" && e != rev {
-			return fail(codes.Aborted, "expected_revision", "%s is not in force, but %s is", e, rev)
-		}
-		if resp.Changes, err = differences(cfg, want); err != nil {
-			return err
-		}
-		resp.Revision = rev
-		*cfg = *want
-		return nil
+	if err := mayTry(ctx, req.GetDryRun()); err != nil {
+		return nil, err
 	}
-	if req.GetDryRun() {
-		if role := roleOf(ctx); role.Below("/", atAAA) < auth.Read || blind && (len(want.AAA.Users)+len(want.AAA.Roles) > 0 || want.AAA.CertificateRole != "") {
-			return nil, status.Errorf(codes.PermissionDenied, "dry_run: the role %s may not see what would change", role.Name)
+	if want := req.GetExpectedRevision(); want != "" {
+		entry, _, _ := y.store().Current()
+		if have := entry.Revision(); have != want {
+			return nil, fail(codes.Aborted, "expected_revision", "%s is not in force, but %s is", want, have)
 		}
-		if err := change(y.s.opt.Config.Config().Clone()); err != nil {
-			return nil, configError(err)
-		}
-		return resp, nil
+		r.Expect = entry.ID
 	}
-	if err := y.s.opt.Config.Edit(ctx, change); err != nil {
-		return nil, configError(err, scope{document: true})
+	if blind(ctx) {
+		r.Keep = []tree.Path{tree.MustPath(atAAA)} // GetConfig leaves it out
 	}
-	if resp.Revision, err = revision(y.s.opt.Config.Config()); err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+	res, err := y.store().Load(ctx, r, req.GetDocument(), req.GetMerge())
+	if err != nil {
+		return nil, documentError(err)
 	}
-	return resp, nil
+	return y.applied(ctx, res), nil
 }
 
-// differences lists what changes between two configurations, a line for each leaf, passwords hidden.
-func differences(old, want *config.Config) ([]string, error) {
-	a, err := leavesOf(old)
-	if err != nil {
-		return nil, err
+// mayTry refuses a dry run to who would learn from it what is there and not to be seen.
+func mayTry(ctx context.Context, dry bool) error {
+	if role := roleOf(ctx); dry && role.Below("/", atAAA) < auth.Read {
+		return status.Errorf(codes.PermissionDenied, "dry_run: the role %s may not see what would change", role.Name)
 	}
-	b, err := leavesOf(want)
-	if err != nil {
-		return nil, err
+	return nil
+}
+
+// applied answers with what came of a commit.
+func (y *systemService) applied(ctx context.Context, res store.Result) *vnfv1.ApplyConfigResponse {
+	entry, _, _ := y.store().Current()
+	o := &vnfv1.ApplyConfigResponse{Revision: entry.Revision(), Commit: entry.ID, ChangeCount: uint32(len(res.Changes))}
+	o.Changes = visible(ctx, y.store().Lines(res.Changes, maxChanges))
+	if entry.ID == res.ID && entry.Confirm != nil && entry.Confirm.Confirmed.IsZero() {
+		o.Confirmation = confirmationOut(entry.Confirm)
+	}
+	return o
+}
+
+// visible are the lines about what who calls may see.
+func visible(ctx context.Context, lines []string) []string {
+	if !blind(ctx) {
+		return lines
 	}
 	var out []string
-	for path, v := range a {
-		if w, ok := b[path]; !ok {
-			out = append(out, fmt.Sprintf("%s: %s -> not set", path, v))
-		} else if w != v {
-			out = append(out, fmt.Sprintf("%s: %s -> %s", path, v, w))
+	for _, l := range lines {
+		if !strings.HasPrefix(l, atAAA+"/") {
+			out = append(out, l)
 		}
 	}
-	for path, w := range b {
-		if _, ok := a[path]; !ok {
-			out = append(out, fmt.Sprintf("%s: not set -> %s", path, w))
-		}
-	}
-	for i, line := range out {
-		if path, _, _ := strings.Cut(line, ": "); strings.HasSuffix(path, ".password") || strings.HasSuffix(path, ".password-hash") {
-			out[i] = path + ": changed"
-		}
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
-func leavesOf(c *config.Config) (map[string]string, error) {
-	j, err := c.JSON()
-	if err != nil {
-		return nil, err
-	}
-	var tree any
-	if err := json.Unmarshal(j, &tree); err != nil {
-		return nil, fmt.Errorf("compare configurations: %w", err)
-	}
-	out := map[string]string{}
-	flatten(out, "", tree)
-	return out, nil
-}
-
-// flatten writes the leaves of a tree under their paths; elements of lists go by what tells them apart.
-func flatten(out map[string]string, path string, v any) {
-	switch x := v.(type) {
-	case map[string]any:
-		for k, e := range x {
-			p := k
-			if path != "" {
-				p = path + "." + k
-			}
-			flatten(out, p, e)
-		}
-	case []any:
-		used := map[string]bool{}
-		for n, e := range x {
-			key := fmt.Sprint(n)
-			if m, ok := e.(map[string]any); ok {
-				for _, name := range []string{"name", "prefix", "address", "source"} {
-					if s, ok := m[name].(string); ok {
-						key = s
-						break
-					}
-				}
-			}
-			if used[key] { // next hops with one address on two links
-				key = fmt.Sprintf("%s#%d", key, n)
-			}
-			used[key] = true
-			flatten(out, fmt.Sprintf("%s[%s]", path, key), e)
-		}
-	case nil:
-	default:
-		out[path] = fmt.Sprint(x)
-	}
+	return out
 }

@@ -11,18 +11,7 @@ import (
 	"millrace/routing/bgp"
 	"millrace/routing/fib"
 	"millrace/routing/rib"
-	"millrace/server/config"
 )
-
-// ConfigStore holds the intended state.
-type ConfigStore interface {
-	// Config returns the configuration in force, which nobody changes.
-	Config() *config.Config
-	// Edit hands a copy of the configuration in force to change, validates what it made of it, writes it to disk and brings the
-	// system to it. One Edit runs at a time. If it returns an error nothing has changed: the error is change's own, or
-	// config.Errors, possibly wrapped.
-	Edit(ctx context.Context, change func(*config.Config) error) error
-}
 
 // Dataplane is what the services ask of the data plane; *client.Client is one.
 type Dataplane interface {

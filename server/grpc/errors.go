@@ -13,6 +13,8 @@ import (
 	dpb "millrace/api/proto/dataplane/v1"
 	"millrace/dataplane/client"
 	"millrace/server/config"
+	"millrace/server/store"
+	"millrace/yang/tree"
 )
 
 // fail makes an error that names a field; empty: none.
@@ -187,15 +189,20 @@ func (s scope) fieldOf(path string) (string, bool) {
 	return out, true
 }
 
-// configError turns an error of ConfigStore.Edit into a canonical one. A fault outside of all scopes is in another part of the
+// configError turns an error of store.Store.Edit into a canonical one. A fault outside of all scopes is in another part of the
 // configuration that does not go with the change.
 func configError(err error, scopes ...scope) error {
 	var faults config.Errors
+	var places tree.Errors
 	switch {
 	case err == nil:
 		return nil
 	case isStatus(err):
 		return statusOf(err)
+	case errors.As(err, &places): // a rule that only the tree has
+		return treeError(codes.InvalidArgument, places)
+	case errors.Is(err, store.ErrPending):
+		return status.Error(codes.FailedPrecondition, err.Error())
 	case !errors.As(err, &faults):
 		return contextOr(err, codes.Internal)
 	}

@@ -122,8 +122,8 @@ func (s *Server) streamLog(srv any, ss grpc.ServerStream, info *grpc.StreamServe
 var errStopping = status.Error(codes.Unavailable, "vnf is stopping")
 
 func (s *Server) streamLimit(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
-	if !strings.HasPrefix(info.FullMethod, "/millrace.") && !strings.HasPrefix(info.FullMethod, "/grpc.") {
-		return h(srv, ss) // one of Options.Register
+	if strings.HasPrefix(info.FullMethod, "/gnmi.") || strings.HasPrefix(info.FullMethod, "/gribi.") {
+		return h(srv, ss) // they bound their streams themselves
 	}
 	defer s.streams.Add(-1)
 	if n := s.streams.Add(1); n > int64(s.opt.MaxStreams) {

@@ -161,7 +161,7 @@ func TestStaticRoutes(t *testing.T) {
 			t.Errorf("item %d: %q %v, want %q", f.GetIndex(), f.GetField(), codes.Code(f.GetCode()), want[f.GetIndex()])
 		}
 	}
-	routes := b.Store.Config().NetworkInstances[0].StaticRoutes
+	routes := defaultRoutes(b)
 	if len(routes) != 3 || routes[0].NextHops[0].Address.String() != "192.0.2.3" {
 		t.Errorf("configuration: %v", routes)
 	}
@@ -206,7 +206,7 @@ func TestTransientRoutesAndWatch(t *testing.T) {
 	if e := next(); e.GetKind() != vnfv1.EventKind_EVENT_KIND_CHANGED || e.GetRoute().GetPrefix() != "203.0.113.0/24" || e.GetRoute().GetDistance() != 5 {
 		t.Errorf("%v", e)
 	}
-	if n := len(b.Store.Config().NetworkInstances[0].StaticRoutes); n != 1 {
+	if n := len(defaultRoutes(b)); n != 1 {
 		t.Errorf("%d static routes", n)
 	}
 	del, err := c.DeleteRoutes(ctx, &vnfv1.DeleteRoutesRequest{Transient: true, Routes: []*vnfv1.RouteKey{

@@ -16,9 +16,9 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/reflection"
 
 	vnfv1 "millrace/api/proto/vnf/v1"
+	"millrace/server/store"
 )
 
 // Limits of the server.
@@ -42,8 +42,9 @@ type Options struct {
 	// Credentials of the listeners, from auth.NewCredentials; nil: none, for tests on a connection in memory only.
 	Credentials credentials.TransportCredentials
 	// Auth finds out who calls; nil: everyone may do everything, for tests.
-	Auth      Authenticator
-	Config    ConfigStore
+	Auth Authenticator
+	// Config holds the intended state.
+	Config    *store.Store
 	Dataplane Dataplane
 	RIB       RIB
 	FIB       FIB
@@ -60,12 +61,11 @@ type Options struct {
 	Hostname string
 	// Started is when this program began; zero: now.
 	Started time.Time
-	// MaxStreams bounds the watches, traces and captures at one time; 0: 256.
+	// MaxStreams bounds the streams at one time, without those of gNMI and gRIBI, which look after theirs; 0: 256.
 	MaxStreams int
 	// Audit notes calls that change something beside the configuration, and refused ones; nil: nothing is noted.
 	Audit func(AuditCall)
-	// Register adds services of others to the server: they have the same listeners, credentials and interceptors, but bound their
-	// streams themselves.
+	// Register adds services of others to the server: they have the same listeners, credentials and interceptors.
 	Register []func(grpc.ServiceRegistrar)
 }
 
@@ -127,7 +127,7 @@ func New(o Options) (*Server, error) {
 	for _, register := range o.Register {
 		register(s.grpc)
 	}
-	reflection.Register(s.grpc)
+	registerReflection(s.grpc)
 	return s, nil
 }
 

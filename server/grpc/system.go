@@ -35,11 +35,8 @@ func (y *systemService) GetSystemInfo(ctx context.Context, _ *vnfv1.GetSystemInf
 		Hostname: y.s.opt.Hostname, Version: y.s.opt.Version, GoVersion: runtime.Version(), StartTime: timestamppb.New(y.s.opt.Started),
 		Memory: mem.Sys - mem.HeapReleased, Alarms: uint32(len(y.alarms())),
 	}
-	rev, err := revision(y.s.opt.Config.Config())
-	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
-	}
-	o.ConfigRevision = rev
+	entry, _, _ := y.store().Current()
+	o.ConfigRevision = entry.Revision()
 	d, err := y.s.opt.Dataplane.Info(ctx)
 	switch err := dataplaneError(err); {
 	case status.Code(err) == codes.Unavailable:

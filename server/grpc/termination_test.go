@@ -16,6 +16,7 @@ import (
 
 	dpb "millrace/api/proto/dataplane/v1"
 	vnfv1 "millrace/api/proto/vnf/v1"
+	"millrace/server/config"
 	grpcserver "millrace/server/grpc"
 	"millrace/server/grpc/grpctest"
 )
@@ -155,7 +156,8 @@ func TestChangeTCPListeners(t *testing.T) {
 	}, "idle_timeout", "options.nagle"); err != nil {
 		t.Fatal(err)
 	}
-	l := b.Store.Config().TCP.Listeners[len(b.Store.Config().TCP.Listeners)-1]
+	all := b.Store.Config().TCP.Listeners
+	l := all[slices.IndexFunc(all, func(l config.TCPListener) bool { return l.Name == "new" })]
 	if l.IdleTimeout.String() != "1.5s" || l.Rate != 0 || l.Options.TTL != 0 || l.Options.Nagle == nil || *l.Options.Nagle {
 		t.Errorf("%+v", l)
 	}

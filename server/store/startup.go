@@ -91,6 +91,9 @@ func (s *Store) loadDocument(ctx context.Context, req Request, doc []byte, merge
 		return Result{}, err
 	}
 	t, err := s.Loaded(s.Tree(), doc, merge)
+	if err == nil {
+		t, err = keep(s.Tree(), t, req.Keep)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -99,6 +102,21 @@ func (s *Store) loadDocument(ctx context.Context, req Request, doc []byte, merge
 		err = s.withTreePaths(err, cfg, t)
 	}
 	return res, err
+}
+
+// keep gives a tree what another has at some places, if it has nothing there.
+func keep(from, to *tree.Tree, places []tree.Path) (*tree.Tree, error) {
+	e := to.Edit()
+	for _, p := range places {
+		n := from.Get(p)
+		if n == nil || to.Get(p) != nil {
+			continue
+		}
+		if err := e.Update(p, n.AppendJSON(nil, tree.Format{IETF: true})); err != nil {
+			return nil, err
+		}
+	}
+	return e.Commit()
 }
 
 // Loaded is what a tree becomes when it is replaced by a document, or one is merged into it.

@@ -70,6 +70,9 @@ type Request struct {
 	// Expect refuses the commit unless this one is the last; 0: whichever is.
 	Expect uint64
 
+	// Keep are places that Load leaves as they are if the document has nothing of them.
+	Keep []tree.Path
+
 	// force makes a commit even if nothing changes.
 	force bool
 	// startup is the checksum of the operator's file that the tree was read from.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -17,34 +18,33 @@ import (
 	"millrace/server/auth"
 	"millrace/server/config"
 	grpcserver "millrace/server/grpc"
+	"millrace/server/model"
+	"millrace/server/store"
+	"millrace/yang/schema"
 )
 
-// Store is a configuration in memory.
-type Store struct {
-	mu  sync.Mutex
-	cfg *config.Config
-}
+// applier lets the store have its way: there is nothing to bring to a configuration.
+type applier struct{}
 
-// Config implements grpcserver.ConfigStore.
-func (s *Store) Config() *config.Config {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cfg
-}
+func (applier) Apply(_ context.Context, _ *config.Config, save func() error) error { return save() }
 
-// Edit implements grpcserver.ConfigStore.
-func (s *Store) Edit(_ context.Context, change func(*config.Config) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.cfg.Clone()
-	if err := change(c); err != nil {
-		return err
+func openStore(t testing.TB, yaml string) *store.Store {
+	t.Helper()
+	s, err := schema.Load()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := c.Validate(); err != nil {
-		return err
+	dir := t.TempDir()
+	file := filepath.Join(dir, "startup.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	s.cfg = c
-	return nil
+	st, err := store.Open(store.Options{Dir: dir, Startup: file, Schema: s, Model: model.New(s), Secrets: model.Secrets()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Bind(applier{})
+	return st
 }
 
 // Alarms is a list of alarms.
@@ -56,7 +56,7 @@ func (a *Alarms) Alarms() []grpcserver.Alarm { return a.List }
 // Box is the whole.
 type Box struct {
 	Seam   *Seam
-	Store  *Store
+	Store  *store.Store
 	RIB    *rib.RIB
 	Client *client.Client
 	Alarms *Alarms
@@ -70,15 +70,12 @@ type Box struct {
 // New starts a box with a configuration in YAML. It ends with the test, or with Stop.
 func New(t testing.TB, yaml string, adjust ...func(*grpcserver.Options)) *Box {
 	t.Helper()
-	cfg, err := config.Parse([]byte(yaml))
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	b := &Box{
-		Seam: NewSeam(t), Store: &Store{cfg: cfg}, RIB: rib.New(rib.Options{}), Alarms: &Alarms{}, Level: new(slog.LevelVar),
+		Seam: NewSeam(t), Store: openStore(t, yaml), RIB: rib.New(rib.Options{}), Alarms: &Alarms{}, Level: new(slog.LevelVar),
 		PKI: filepath.Join(dir, "pki"), Unix: filepath.Join(dir, "vnf.sock"),
 	}
+	var err error
 	b.Client, err = client.New(client.Options{
 		Socket: b.Seam.Path, Owner: "test", Epoch: func() (uint64, error) { return uint64(time.Now().Unix()), nil }, Version: "test",
 		BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond,

@@ -83,8 +83,12 @@ type ConfigFormat int32
 const (
 	// YAML.
 	ConfigFormat_CONFIG_FORMAT_UNSPECIFIED ConfigFormat = 0
-	ConfigFormat_CONFIG_FORMAT_YAML        ConfigFormat = 1
-	ConfigFormat_CONFIG_FORMAT_JSON        ConfigFormat = 2
+	// docs/config.md says what it looks like.
+	ConfigFormat_CONFIG_FORMAT_YAML ConfigFormat = 1
+	// The same as JSON.
+	ConfigFormat_CONFIG_FORMAT_JSON ConfigFormat = 2
+	// The tree of YANG as JSON (RFC 7951), as gNMI has it.
+	ConfigFormat_CONFIG_FORMAT_RFC7951 ConfigFormat = 3
 )
 
 // Enum value maps for ConfigFormat.
@@ -93,11 +97,13 @@ var (
 		0: "CONFIG_FORMAT_UNSPECIFIED",
 		1: "CONFIG_FORMAT_YAML",
 		2: "CONFIG_FORMAT_JSON",
+		3: "CONFIG_FORMAT_RFC7951",
 	}
 	ConfigFormat_value = map[string]int32{
 		"CONFIG_FORMAT_UNSPECIFIED": 0,
 		"CONFIG_FORMAT_YAML":        1,
 		"CONFIG_FORMAT_JSON":        2,
+		"CONFIG_FORMAT_RFC7951":     3,
 	}
 )
 
@@ -1314,7 +1320,9 @@ type GetConfigRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Format ConfigFormat           `protobuf:"varint,1,opt,name=format,proto3,enum=millrace.vnf.v1.ConfigFormat" json:"format,omitempty"`
 	// With passwords, so that the document can be applied again.
-	WithSecrets   bool `protobuf:"varint,2,opt,name=with_secrets,json=withSecrets,proto3" json:"with_secrets,omitempty"`
+	WithSecrets bool `protobuf:"varint,2,opt,name=with_secrets,json=withSecrets,proto3" json:"with_secrets,omitempty"`
+	// Commit whose configuration it is; 0: the one in force.
+	Commit        uint64 `protobuf:"varint,3,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1363,11 +1371,19 @@ func (x *GetConfigRequest) GetWithSecrets() bool {
 	return false
 }
 
+func (x *GetConfigRequest) GetCommit() uint64 {
+	if x != nil {
+		return x.Commit
+	}
+	return 0
+}
+
 type ConfigDocument struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Format        ConfigFormat           `protobuf:"varint,1,opt,name=format,proto3,enum=millrace.vnf.v1.ConfigFormat" json:"format,omitempty"`
 	Document      []byte                 `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
 	Revision      string                 `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	Commit        uint64                 `protobuf:"varint,4,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1423,16 +1439,29 @@ func (x *ConfigDocument) GetRevision() string {
 	return ""
 }
 
+func (x *ConfigDocument) GetCommit() uint64 {
+	if x != nil {
+		return x.Commit
+	}
+	return 0
+}
+
 type ApplyConfigRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// YAML or JSON, at most 4 MiB; see docs/config.md.
+	// YAML or JSON, or RFC 7951, which is known by the names at the top having a module; at most 4 MiB; see docs/configuration.md.
 	Document []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
 	// Only check it.
 	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// Refuse unless this revision is in force; empty: don't care.
 	ExpectedRevision string `protobuf:"bytes,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Leave all as it is that the document does not name. Of lists, entries are merged by their keys.
+	Merge bool `protobuf:"varint,4,opt,name=merge,proto3" json:"merge,omitempty"`
+	// Take it back by itself unless ConfirmCommit comes within this time, 1 s to 24 h; absent: it stands.
+	Confirm *durationpb.Duration `protobuf:"bytes,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// For people, at most 255 bytes.
+	Comment       string `protobuf:"bytes,6,opt,name=comment,proto3" json:"comment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyConfigRequest) Reset() {
@@ -1486,12 +1515,39 @@ func (x *ApplyConfigRequest) GetExpectedRevision() string {
 	return ""
 }
 
+func (x *ApplyConfigRequest) GetMerge() bool {
+	if x != nil {
+		return x.Merge
+	}
+	return false
+}
+
+func (x *ApplyConfigRequest) GetConfirm() *durationpb.Duration {
+	if x != nil {
+		return x.Confirm
+	}
+	return nil
+}
+
+func (x *ApplyConfigRequest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
 type ApplyConfigResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In force now.
 	Revision string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// What changes (or would change), one line each: "interface eth1: mtu 1500 -> 9000".
-	Changes       []string `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	// What changes (or would change), one line each: "/interfaces/interface[name=eth1]/config/mtu: 1500 -> 9000"; at most 1,000.
+	Changes []string `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Number of the commit in force now.
+	Commit uint64 `protobuf:"varint,3,opt,name=commit,proto3" json:"commit,omitempty"`
+	// How many leaves change.
+	ChangeCount uint32 `protobuf:"varint,4,opt,name=change_count,json=changeCount,proto3" json:"change_count,omitempty"`
+	// What ConfirmCommit has to name, and until when; absent: there is nothing to confirm.
+	Confirmation  *Confirmation `protobuf:"bytes,5,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1540,6 +1596,782 @@ func (x *ApplyConfigResponse) GetChanges() []string {
 	return nil
 }
 
+func (x *ApplyConfigResponse) GetCommit() uint64 {
+	if x != nil {
+		return x.Commit
+	}
+	return 0
+}
+
+func (x *ApplyConfigResponse) GetChangeCount() uint32 {
+	if x != nil {
+		return x.ChangeCount
+	}
+	return 0
+}
+
+func (x *ApplyConfigResponse) GetConfirmation() *Confirmation {
+	if x != nil {
+		return x.Confirmation
+	}
+	return nil
+}
+
+type Confirmation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// When the configuration before comes back.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// The commit that comes back.
+	Revert uint64 `protobuf:"varint,3,opt,name=revert,proto3" json:"revert,omitempty"`
+	// Absent: not confirmed yet.
+	Confirmed     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Confirmation) Reset() {
+	*x = Confirmation{}
+	mi := &file_vnf_v1_system_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Confirmation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Confirmation) ProtoMessage() {}
+
+func (x *Confirmation) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
+func (*Confirmation) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Confirmation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Confirmation) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Confirmation) GetRevert() uint64 {
+	if x != nil {
+		return x.Revert
+	}
+	return 0
+}
+
+func (x *Confirmation) GetConfirmed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Confirmed
+	}
+	return nil
+}
+
+type Commit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// Name of the user or certificate.
+	Who string `protobuf:"bytes,3,opt,name=who,proto3" json:"who,omitempty"`
+	// "gnmi", "grpc", "startup", "reload", "commit-confirmed".
+	Api     string `protobuf:"bytes,4,opt,name=api,proto3" json:"api,omitempty"`
+	Peer    string `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`
+	Comment string `protobuf:"bytes,6,opt,name=comment,proto3" json:"comment,omitempty"`
+	// The commit that it changed; 0: none.
+	Base uint64 `protobuf:"varint,7,opt,name=base,proto3" json:"base,omitempty"`
+	// How many leaves it changed.
+	ChangeCount uint32 `protobuf:"varint,8,opt,name=change_count,json=changeCount,proto3" json:"change_count,omitempty"`
+	// A line for each, without passwords; from GetCommit only.
+	Changes []string `protobuf:"bytes,9,rep,name=changes,proto3" json:"changes,omitempty"`
+	// There are more than those.
+	ChangesCut bool `protobuf:"varint,10,opt,name=changes_cut,json=changesCut,proto3" json:"changes_cut,omitempty"`
+	// Absent: it never had to be confirmed.
+	Confirmation  *Confirmation `protobuf:"bytes,11,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
+	InForce       bool          `protobuf:"varint,12,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commit) Reset() {
+	*x = Commit{}
+	mi := &file_vnf_v1_system_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commit) ProtoMessage() {}
+
+func (x *Commit) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commit.ProtoReflect.Descriptor instead.
+func (*Commit) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Commit) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Commit) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Commit) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *Commit) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
+func (x *Commit) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Commit) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *Commit) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *Commit) GetChangeCount() uint32 {
+	if x != nil {
+		return x.ChangeCount
+	}
+	return 0
+}
+
+func (x *Commit) GetChanges() []string {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *Commit) GetChangesCut() bool {
+	if x != nil {
+		return x.ChangesCut
+	}
+	return false
+}
+
+func (x *Commit) GetConfirmation() *Confirmation {
+	if x != nil {
+		return x.Confirmation
+	}
+	return nil
+}
+
+func (x *Commit) GetInForce() bool {
+	if x != nil {
+		return x.InForce
+	}
+	return false
+}
+
+type ListCommitsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCommitsRequest) Reset() {
+	*x = ListCommitsRequest{}
+	mi := &file_vnf_v1_system_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCommitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCommitsRequest) ProtoMessage() {}
+
+func (x *ListCommitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCommitsRequest.ProtoReflect.Descriptor instead.
+func (*ListCommitsRequest) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{24}
+}
+
+type ListCommitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first.
+	Commits []*Commit `protobuf:"bytes,1,rep,name=commits,proto3" json:"commits,omitempty"`
+	// The commit that waits to be confirmed; 0: none.
+	Pending       uint64 `protobuf:"varint,2,opt,name=pending,proto3" json:"pending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCommitsResponse) Reset() {
+	*x = ListCommitsResponse{}
+	mi := &file_vnf_v1_system_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCommitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCommitsResponse) ProtoMessage() {}
+
+func (x *ListCommitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCommitsResponse.ProtoReflect.Descriptor instead.
+func (*ListCommitsResponse) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListCommitsResponse) GetCommits() []*Commit {
+	if x != nil {
+		return x.Commits
+	}
+	return nil
+}
+
+func (x *ListCommitsResponse) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+type GetCommitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: the one in force.
+	Commit        uint64 `protobuf:"varint,1,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCommitRequest) Reset() {
+	*x = GetCommitRequest{}
+	mi := &file_vnf_v1_system_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCommitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCommitRequest) ProtoMessage() {}
+
+func (x *GetCommitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCommitRequest.ProtoReflect.Descriptor instead.
+func (*GetCommitRequest) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetCommitRequest) GetCommit() uint64 {
+	if x != nil {
+		return x.Commit
+	}
+	return 0
+}
+
+type DiffConfigRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Commit to begin with; 0: the one in force.
+	From uint64 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Commit to end with; 0: the one in force.
+	To uint64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	// To end with a document instead, of any format.
+	Document []byte `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"`
+	// The document is merged into the configuration of `from` as ApplyConfig does.
+	Merge         bool `protobuf:"varint,4,opt,name=merge,proto3" json:"merge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffConfigRequest) Reset() {
+	*x = DiffConfigRequest{}
+	mi := &file_vnf_v1_system_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffConfigRequest) ProtoMessage() {}
+
+func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffConfigRequest.ProtoReflect.Descriptor instead.
+func (*DiffConfigRequest) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *DiffConfigRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *DiffConfigRequest) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *DiffConfigRequest) GetDocument() []byte {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+func (x *DiffConfigRequest) GetMerge() bool {
+	if x != nil {
+		return x.Merge
+	}
+	return false
+}
+
+type DiffConfigResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 10,000, in the order of the tree.
+	Changes       []*ConfigChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	ChangeCount   uint32          `protobuf:"varint,2,opt,name=change_count,json=changeCount,proto3" json:"change_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffConfigResponse) Reset() {
+	*x = DiffConfigResponse{}
+	mi := &file_vnf_v1_system_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffConfigResponse) ProtoMessage() {}
+
+func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffConfigResponse.ProtoReflect.Descriptor instead.
+func (*DiffConfigResponse) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DiffConfigResponse) GetChanges() []*ConfigChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *DiffConfigResponse) GetChangeCount() uint32 {
+	if x != nil {
+		return x.ChangeCount
+	}
+	return 0
+}
+
+type ConfigChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Empty: not set.
+	Old string `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
+	// Empty: not set.
+	New string `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`
+	// The values are secret and left out.
+	Secret bool `protobuf:"varint,4,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The entries of a list have another order.
+	Reordered     bool `protobuf:"varint,5,opt,name=reordered,proto3" json:"reordered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigChange) Reset() {
+	*x = ConfigChange{}
+	mi := &file_vnf_v1_system_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigChange) ProtoMessage() {}
+
+func (x *ConfigChange) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
+func (*ConfigChange) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ConfigChange) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
+func (x *ConfigChange) GetReordered() bool {
+	if x != nil {
+		return x.Reordered
+	}
+	return false
+}
+
+type RollbackConfigRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Commit uint64                 `protobuf:"varint,1,opt,name=commit,proto3" json:"commit,omitempty"`
+	// Only check it.
+	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// As in ApplyConfigRequest.
+	Confirm       *durationpb.Duration `protobuf:"bytes,3,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	Comment       string               `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackConfigRequest) Reset() {
+	*x = RollbackConfigRequest{}
+	mi := &file_vnf_v1_system_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackConfigRequest) ProtoMessage() {}
+
+func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackConfigRequest.ProtoReflect.Descriptor instead.
+func (*RollbackConfigRequest) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RollbackConfigRequest) GetCommit() uint64 {
+	if x != nil {
+		return x.Commit
+	}
+	return 0
+}
+
+func (x *RollbackConfigRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *RollbackConfigRequest) GetConfirm() *durationpb.Duration {
+	if x != nil {
+		return x.Confirm
+	}
+	return nil
+}
+
+func (x *RollbackConfigRequest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+type ConfirmCommitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: whichever waits.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmCommitRequest) Reset() {
+	*x = ConfirmCommitRequest{}
+	mi := &file_vnf_v1_system_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmCommitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmCommitRequest) ProtoMessage() {}
+
+func (x *ConfirmCommitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmCommitRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmCommitRequest) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ConfirmCommitRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ConfirmCommitResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the commit.
+	Commit        uint64 `protobuf:"varint,1,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmCommitResponse) Reset() {
+	*x = ConfirmCommitResponse{}
+	mi := &file_vnf_v1_system_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmCommitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmCommitResponse) ProtoMessage() {}
+
+func (x *ConfirmCommitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmCommitResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmCommitResponse) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ConfirmCommitResponse) GetCommit() uint64 {
+	if x != nil {
+		return x.Commit
+	}
+	return 0
+}
+
+type CancelCommitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: whichever waits.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelCommitRequest) Reset() {
+	*x = CancelCommitRequest{}
+	mi := &file_vnf_v1_system_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelCommitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelCommitRequest) ProtoMessage() {}
+
+func (x *CancelCommitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelCommitRequest.ProtoReflect.Descriptor instead.
+func (*CancelCommitRequest) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CancelCommitRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type ListNetworkInstancesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1548,7 +2380,7 @@ type ListNetworkInstancesRequest struct {
 
 func (x *ListNetworkInstancesRequest) Reset() {
 	*x = ListNetworkInstancesRequest{}
-	mi := &file_vnf_v1_system_proto_msgTypes[22]
+	mi := &file_vnf_v1_system_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +2392,7 @@ func (x *ListNetworkInstancesRequest) String() string {
 func (*ListNetworkInstancesRequest) ProtoMessage() {}
 
 func (x *ListNetworkInstancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vnf_v1_system_proto_msgTypes[22]
+	mi := &file_vnf_v1_system_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +2405,7 @@ func (x *ListNetworkInstancesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNetworkInstancesRequest.ProtoReflect.Descriptor instead.
 func (*ListNetworkInstancesRequest) Descriptor() ([]byte, []int) {
-	return file_vnf_v1_system_proto_rawDescGZIP(), []int{22}
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{34}
 }
 
 type ListNetworkInstancesResponse struct {
@@ -1586,7 +2418,7 @@ type ListNetworkInstancesResponse struct {
 
 func (x *ListNetworkInstancesResponse) Reset() {
 	*x = ListNetworkInstancesResponse{}
-	mi := &file_vnf_v1_system_proto_msgTypes[23]
+	mi := &file_vnf_v1_system_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +2430,7 @@ func (x *ListNetworkInstancesResponse) String() string {
 func (*ListNetworkInstancesResponse) ProtoMessage() {}
 
 func (x *ListNetworkInstancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vnf_v1_system_proto_msgTypes[23]
+	mi := &file_vnf_v1_system_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +2443,7 @@ func (x *ListNetworkInstancesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNetworkInstancesResponse.ProtoReflect.Descriptor instead.
 func (*ListNetworkInstancesResponse) Descriptor() ([]byte, []int) {
-	return file_vnf_v1_system_proto_rawDescGZIP(), []int{23}
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListNetworkInstancesResponse) GetNetworkInstances() []*NetworkInstance {
@@ -1642,7 +2474,7 @@ type NetworkInstance struct {
 
 func (x *NetworkInstance) Reset() {
 	*x = NetworkInstance{}
-	mi := &file_vnf_v1_system_proto_msgTypes[24]
+	mi := &file_vnf_v1_system_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +2486,7 @@ func (x *NetworkInstance) String() string {
 func (*NetworkInstance) ProtoMessage() {}
 
 func (x *NetworkInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_vnf_v1_system_proto_msgTypes[24]
+	mi := &file_vnf_v1_system_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +2499,7 @@ func (x *NetworkInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkInstance.ProtoReflect.Descriptor instead.
 func (*NetworkInstance) Descriptor() ([]byte, []int) {
-	return file_vnf_v1_system_proto_rawDescGZIP(), []int{24}
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *NetworkInstance) GetName() string {
@@ -1839,21 +2671,80 @@ const file_vnf_v1_system_proto_rawDesc = "" +
 	"\x12SetLogLevelRequest\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\"(\n" +
 	"\x10LogLevelResponse\x12\x14\n" +
-	"\x05level\x18\x01 \x01(\tR\x05level\"l\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\"\x84\x01\n" +
 	"\x10GetConfigRequest\x125\n" +
 	"\x06format\x18\x01 \x01(\x0e2\x1d.millrace.vnf.v1.ConfigFormatR\x06format\x12!\n" +
-	"\fwith_secrets\x18\x02 \x01(\bR\vwithSecrets\"\x7f\n" +
+	"\fwith_secrets\x18\x02 \x01(\bR\vwithSecrets\x12\x16\n" +
+	"\x06commit\x18\x03 \x01(\x04R\x06commit\"\x97\x01\n" +
 	"\x0eConfigDocument\x125\n" +
 	"\x06format\x18\x01 \x01(\x0e2\x1d.millrace.vnf.v1.ConfigFormatR\x06format\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\tR\brevision\"v\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\x12\x16\n" +
+	"\x06commit\x18\x04 \x01(\x04R\x06commit\"\xdb\x01\n" +
 	"\x12ApplyConfigRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12+\n" +
-	"\x11expected_revision\x18\x03 \x01(\tR\x10expectedRevision\"K\n" +
+	"\x11expected_revision\x18\x03 \x01(\tR\x10expectedRevision\x12\x14\n" +
+	"\x05merge\x18\x04 \x01(\bR\x05merge\x123\n" +
+	"\aconfirm\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\aconfirm\x12\x18\n" +
+	"\acomment\x18\x06 \x01(\tR\acomment\"\xc9\x01\n" +
 	"\x13ApplyConfigResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12\x18\n" +
-	"\achanges\x18\x02 \x03(\tR\achanges\"\x1d\n" +
+	"\achanges\x18\x02 \x03(\tR\achanges\x12\x16\n" +
+	"\x06commit\x18\x03 \x01(\x04R\x06commit\x12!\n" +
+	"\fchange_count\x18\x04 \x01(\rR\vchangeCount\x12A\n" +
+	"\fconfirmation\x18\x05 \x01(\v2\x1d.millrace.vnf.v1.ConfirmationR\fconfirmation\"\xa8\x01\n" +
+	"\fConfirmation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
+	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x16\n" +
+	"\x06revert\x18\x03 \x01(\x04R\x06revert\x128\n" +
+	"\tconfirmed\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tconfirmed\"\xea\x02\n" +
+	"\x06Commit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x10\n" +
+	"\x03who\x18\x03 \x01(\tR\x03who\x12\x10\n" +
+	"\x03api\x18\x04 \x01(\tR\x03api\x12\x12\n" +
+	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x18\n" +
+	"\acomment\x18\x06 \x01(\tR\acomment\x12\x12\n" +
+	"\x04base\x18\a \x01(\x04R\x04base\x12!\n" +
+	"\fchange_count\x18\b \x01(\rR\vchangeCount\x12\x18\n" +
+	"\achanges\x18\t \x03(\tR\achanges\x12\x1f\n" +
+	"\vchanges_cut\x18\n" +
+	" \x01(\bR\n" +
+	"changesCut\x12A\n" +
+	"\fconfirmation\x18\v \x01(\v2\x1d.millrace.vnf.v1.ConfirmationR\fconfirmation\x12\x19\n" +
+	"\bin_force\x18\f \x01(\bR\ainForce\"\x14\n" +
+	"\x12ListCommitsRequest\"b\n" +
+	"\x13ListCommitsResponse\x121\n" +
+	"\acommits\x18\x01 \x03(\v2\x17.millrace.vnf.v1.CommitR\acommits\x12\x18\n" +
+	"\apending\x18\x02 \x01(\x04R\apending\"*\n" +
+	"\x10GetCommitRequest\x12\x16\n" +
+	"\x06commit\x18\x01 \x01(\x04R\x06commit\"i\n" +
+	"\x11DiffConfigRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to\x12\x1a\n" +
+	"\bdocument\x18\x03 \x01(\fR\bdocument\x12\x14\n" +
+	"\x05merge\x18\x04 \x01(\bR\x05merge\"p\n" +
+	"\x12DiffConfigResponse\x127\n" +
+	"\achanges\x18\x01 \x03(\v2\x1d.millrace.vnf.v1.ConfigChangeR\achanges\x12!\n" +
+	"\fchange_count\x18\x02 \x01(\rR\vchangeCount\"|\n" +
+	"\fConfigChange\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\x12\x16\n" +
+	"\x06secret\x18\x04 \x01(\bR\x06secret\x12\x1c\n" +
+	"\treordered\x18\x05 \x01(\bR\treordered\"\x97\x01\n" +
+	"\x15RollbackConfigRequest\x12\x16\n" +
+	"\x06commit\x18\x01 \x01(\x04R\x06commit\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x123\n" +
+	"\aconfirm\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\aconfirm\x12\x18\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\"&\n" +
+	"\x14ConfirmCommitRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"/\n" +
+	"\x15ConfirmCommitResponse\x12\x16\n" +
+	"\x06commit\x18\x01 \x01(\x04R\x06commit\"%\n" +
+	"\x13CancelCommitRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x1d\n" +
 	"\x1bListNetworkInstancesRequest\"m\n" +
 	"\x1cListNetworkInstancesResponse\x12M\n" +
 	"\x11network_instances\x18\x01 \x03(\v2 .millrace.vnf.v1.NetworkInstanceR\x10networkInstances\"\xeb\x02\n" +
@@ -1878,11 +2769,12 @@ const file_vnf_v1_system_proto_rawDesc = "" +
 	"\x16ALARM_SEVERITY_WARNING\x10\x01\x12\x18\n" +
 	"\x14ALARM_SEVERITY_MINOR\x10\x02\x12\x18\n" +
 	"\x14ALARM_SEVERITY_MAJOR\x10\x03\x12\x1b\n" +
-	"\x17ALARM_SEVERITY_CRITICAL\x10\x04*]\n" +
+	"\x17ALARM_SEVERITY_CRITICAL\x10\x04*x\n" +
 	"\fConfigFormat\x12\x1d\n" +
 	"\x19CONFIG_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CONFIG_FORMAT_YAML\x10\x01\x12\x16\n" +
-	"\x12CONFIG_FORMAT_JSON\x10\x022\xaf\t\n" +
+	"\x12CONFIG_FORMAT_JSON\x10\x02\x12\x19\n" +
+	"\x15CONFIG_FORMAT_RFC7951\x10\x032\xc5\r\n" +
 	"\rSystemService\x12S\n" +
 	"\rGetSystemInfo\x12%.millrace.vnf.v1.GetSystemInfoRequest\x1a\x1b.millrace.vnf.v1.SystemInfo\x12X\n" +
 	"\vListWorkers\x12#.millrace.vnf.v1.ListWorkersRequest\x1a$.millrace.vnf.v1.ListWorkersResponse\x12R\n" +
@@ -1898,7 +2790,14 @@ const file_vnf_v1_system_proto_rawDesc = "" +
 	"\vGetLogLevel\x12#.millrace.vnf.v1.GetLogLevelRequest\x1a!.millrace.vnf.v1.LogLevelResponse\x12U\n" +
 	"\vSetLogLevel\x12#.millrace.vnf.v1.SetLogLevelRequest\x1a!.millrace.vnf.v1.LogLevelResponse\x12O\n" +
 	"\tGetConfig\x12!.millrace.vnf.v1.GetConfigRequest\x1a\x1f.millrace.vnf.v1.ConfigDocument\x12X\n" +
-	"\vApplyConfig\x12#.millrace.vnf.v1.ApplyConfigRequest\x1a$.millrace.vnf.v1.ApplyConfigResponse\x12s\n" +
+	"\vApplyConfig\x12#.millrace.vnf.v1.ApplyConfigRequest\x1a$.millrace.vnf.v1.ApplyConfigResponse\x12X\n" +
+	"\vListCommits\x12#.millrace.vnf.v1.ListCommitsRequest\x1a$.millrace.vnf.v1.ListCommitsResponse\x12G\n" +
+	"\tGetCommit\x12!.millrace.vnf.v1.GetCommitRequest\x1a\x17.millrace.vnf.v1.Commit\x12U\n" +
+	"\n" +
+	"DiffConfig\x12\".millrace.vnf.v1.DiffConfigRequest\x1a#.millrace.vnf.v1.DiffConfigResponse\x12^\n" +
+	"\x0eRollbackConfig\x12&.millrace.vnf.v1.RollbackConfigRequest\x1a$.millrace.vnf.v1.ApplyConfigResponse\x12^\n" +
+	"\rConfirmCommit\x12%.millrace.vnf.v1.ConfirmCommitRequest\x1a&.millrace.vnf.v1.ConfirmCommitResponse\x12Z\n" +
+	"\fCancelCommit\x12$.millrace.vnf.v1.CancelCommitRequest\x1a$.millrace.vnf.v1.ApplyConfigResponse\x12s\n" +
 	"\x14ListNetworkInstances\x12,.millrace.vnf.v1.ListNetworkInstancesRequest\x1a-.millrace.vnf.v1.ListNetworkInstancesResponseB!Z\x1fmillrace/api/proto/vnf/v1;vnfv1b\x06proto3"
 
 var (
@@ -1914,7 +2813,7 @@ func file_vnf_v1_system_proto_rawDescGZIP() []byte {
 }
 
 var file_vnf_v1_system_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_vnf_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_vnf_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_vnf_v1_system_proto_goTypes = []any{
 	(AlarmSeverity)(0),                   // 0: millrace.vnf.v1.AlarmSeverity
 	(ConfigFormat)(0),                    // 1: millrace.vnf.v1.ConfigFormat
@@ -1940,67 +2839,100 @@ var file_vnf_v1_system_proto_goTypes = []any{
 	(*ConfigDocument)(nil),               // 21: millrace.vnf.v1.ConfigDocument
 	(*ApplyConfigRequest)(nil),           // 22: millrace.vnf.v1.ApplyConfigRequest
 	(*ApplyConfigResponse)(nil),          // 23: millrace.vnf.v1.ApplyConfigResponse
-	(*ListNetworkInstancesRequest)(nil),  // 24: millrace.vnf.v1.ListNetworkInstancesRequest
-	(*ListNetworkInstancesResponse)(nil), // 25: millrace.vnf.v1.ListNetworkInstancesResponse
-	(*NetworkInstance)(nil),              // 26: millrace.vnf.v1.NetworkInstance
-	(*timestamppb.Timestamp)(nil),        // 27: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),          // 28: google.protobuf.Duration
-	(*TraceRequest)(nil),                 // 29: millrace.vnf.v1.TraceRequest
-	(*CaptureRequest)(nil),               // 30: millrace.vnf.v1.CaptureRequest
-	(*PingRequest)(nil),                  // 31: millrace.vnf.v1.PingRequest
-	(*TracerouteRequest)(nil),            // 32: millrace.vnf.v1.TracerouteRequest
-	(*TraceRecord)(nil),                  // 33: millrace.vnf.v1.TraceRecord
-	(*CaptureResponse)(nil),              // 34: millrace.vnf.v1.CaptureResponse
-	(*PingReply)(nil),                    // 35: millrace.vnf.v1.PingReply
-	(*TracerouteReply)(nil),              // 36: millrace.vnf.v1.TracerouteReply
+	(*Confirmation)(nil),                 // 24: millrace.vnf.v1.Confirmation
+	(*Commit)(nil),                       // 25: millrace.vnf.v1.Commit
+	(*ListCommitsRequest)(nil),           // 26: millrace.vnf.v1.ListCommitsRequest
+	(*ListCommitsResponse)(nil),          // 27: millrace.vnf.v1.ListCommitsResponse
+	(*GetCommitRequest)(nil),             // 28: millrace.vnf.v1.GetCommitRequest
+	(*DiffConfigRequest)(nil),            // 29: millrace.vnf.v1.DiffConfigRequest
+	(*DiffConfigResponse)(nil),           // 30: millrace.vnf.v1.DiffConfigResponse
+	(*ConfigChange)(nil),                 // 31: millrace.vnf.v1.ConfigChange
+	(*RollbackConfigRequest)(nil),        // 32: millrace.vnf.v1.RollbackConfigRequest
+	(*ConfirmCommitRequest)(nil),         // 33: millrace.vnf.v1.ConfirmCommitRequest
+	(*ConfirmCommitResponse)(nil),        // 34: millrace.vnf.v1.ConfirmCommitResponse
+	(*CancelCommitRequest)(nil),          // 35: millrace.vnf.v1.CancelCommitRequest
+	(*ListNetworkInstancesRequest)(nil),  // 36: millrace.vnf.v1.ListNetworkInstancesRequest
+	(*ListNetworkInstancesResponse)(nil), // 37: millrace.vnf.v1.ListNetworkInstancesResponse
+	(*NetworkInstance)(nil),              // 38: millrace.vnf.v1.NetworkInstance
+	(*timestamppb.Timestamp)(nil),        // 39: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 40: google.protobuf.Duration
+	(*TraceRequest)(nil),                 // 41: millrace.vnf.v1.TraceRequest
+	(*CaptureRequest)(nil),               // 42: millrace.vnf.v1.CaptureRequest
+	(*PingRequest)(nil),                  // 43: millrace.vnf.v1.PingRequest
+	(*TracerouteRequest)(nil),            // 44: millrace.vnf.v1.TracerouteRequest
+	(*TraceRecord)(nil),                  // 45: millrace.vnf.v1.TraceRecord
+	(*CaptureResponse)(nil),              // 46: millrace.vnf.v1.CaptureResponse
+	(*PingReply)(nil),                    // 47: millrace.vnf.v1.PingReply
+	(*TracerouteReply)(nil),              // 48: millrace.vnf.v1.TracerouteReply
 }
 var file_vnf_v1_system_proto_depIdxs = []int32{
-	27, // 0: millrace.vnf.v1.SystemInfo.start_time:type_name -> google.protobuf.Timestamp
+	39, // 0: millrace.vnf.v1.SystemInfo.start_time:type_name -> google.protobuf.Timestamp
 	4,  // 1: millrace.vnf.v1.SystemInfo.dataplane:type_name -> millrace.vnf.v1.DataplaneInfo
-	28, // 2: millrace.vnf.v1.DataplaneInfo.uptime:type_name -> google.protobuf.Duration
-	28, // 3: millrace.vnf.v1.ListWorkersRequest.interval:type_name -> google.protobuf.Duration
+	40, // 2: millrace.vnf.v1.DataplaneInfo.uptime:type_name -> google.protobuf.Duration
+	40, // 3: millrace.vnf.v1.ListWorkersRequest.interval:type_name -> google.protobuf.Duration
 	7,  // 4: millrace.vnf.v1.ListWorkersResponse.workers:type_name -> millrace.vnf.v1.Worker
 	10, // 5: millrace.vnf.v1.ListDropsResponse.drops:type_name -> millrace.vnf.v1.Drop
 	13, // 6: millrace.vnf.v1.Graph.nodes:type_name -> millrace.vnf.v1.GraphNode
 	16, // 7: millrace.vnf.v1.ListAlarmsResponse.alarms:type_name -> millrace.vnf.v1.Alarm
 	0,  // 8: millrace.vnf.v1.Alarm.severity:type_name -> millrace.vnf.v1.AlarmSeverity
-	27, // 9: millrace.vnf.v1.Alarm.since:type_name -> google.protobuf.Timestamp
+	39, // 9: millrace.vnf.v1.Alarm.since:type_name -> google.protobuf.Timestamp
 	1,  // 10: millrace.vnf.v1.GetConfigRequest.format:type_name -> millrace.vnf.v1.ConfigFormat
 	1,  // 11: millrace.vnf.v1.ConfigDocument.format:type_name -> millrace.vnf.v1.ConfigFormat
-	26, // 12: millrace.vnf.v1.ListNetworkInstancesResponse.network_instances:type_name -> millrace.vnf.v1.NetworkInstance
-	2,  // 13: millrace.vnf.v1.SystemService.GetSystemInfo:input_type -> millrace.vnf.v1.GetSystemInfoRequest
-	5,  // 14: millrace.vnf.v1.SystemService.ListWorkers:input_type -> millrace.vnf.v1.ListWorkersRequest
-	8,  // 15: millrace.vnf.v1.SystemService.ListDrops:input_type -> millrace.vnf.v1.ListDropsRequest
-	11, // 16: millrace.vnf.v1.SystemService.GetGraph:input_type -> millrace.vnf.v1.GetGraphRequest
-	29, // 17: millrace.vnf.v1.SystemService.Trace:input_type -> millrace.vnf.v1.TraceRequest
-	30, // 18: millrace.vnf.v1.SystemService.Capture:input_type -> millrace.vnf.v1.CaptureRequest
-	31, // 19: millrace.vnf.v1.SystemService.Ping:input_type -> millrace.vnf.v1.PingRequest
-	32, // 20: millrace.vnf.v1.SystemService.Traceroute:input_type -> millrace.vnf.v1.TracerouteRequest
-	14, // 21: millrace.vnf.v1.SystemService.ListAlarms:input_type -> millrace.vnf.v1.ListAlarmsRequest
-	17, // 22: millrace.vnf.v1.SystemService.GetLogLevel:input_type -> millrace.vnf.v1.GetLogLevelRequest
-	18, // 23: millrace.vnf.v1.SystemService.SetLogLevel:input_type -> millrace.vnf.v1.SetLogLevelRequest
-	20, // 24: millrace.vnf.v1.SystemService.GetConfig:input_type -> millrace.vnf.v1.GetConfigRequest
-	22, // 25: millrace.vnf.v1.SystemService.ApplyConfig:input_type -> millrace.vnf.v1.ApplyConfigRequest
-	24, // 26: millrace.vnf.v1.SystemService.ListNetworkInstances:input_type -> millrace.vnf.v1.ListNetworkInstancesRequest
-	3,  // 27: millrace.vnf.v1.SystemService.GetSystemInfo:output_type -> millrace.vnf.v1.SystemInfo
-	6,  // 28: millrace.vnf.v1.SystemService.ListWorkers:output_type -> millrace.vnf.v1.ListWorkersResponse
-	9,  // 29: millrace.vnf.v1.SystemService.ListDrops:output_type -> millrace.vnf.v1.ListDropsResponse
-	12, // 30: millrace.vnf.v1.SystemService.GetGraph:output_type -> millrace.vnf.v1.Graph
-	33, // 31: millrace.vnf.v1.SystemService.Trace:output_type -> millrace.vnf.v1.TraceRecord
-	34, // 32: millrace.vnf.v1.SystemService.Capture:output_type -> millrace.vnf.v1.CaptureResponse
-	35, // 33: millrace.vnf.v1.SystemService.Ping:output_type -> millrace.vnf.v1.PingReply
-	36, // 34: millrace.vnf.v1.SystemService.Traceroute:output_type -> millrace.vnf.v1.TracerouteReply
-	15, // 35: millrace.vnf.v1.SystemService.ListAlarms:output_type -> millrace.vnf.v1.ListAlarmsResponse
-	19, // 36: millrace.vnf.v1.SystemService.GetLogLevel:output_type -> millrace.vnf.v1.LogLevelResponse
-	19, // 37: millrace.vnf.v1.SystemService.SetLogLevel:output_type -> millrace.vnf.v1.LogLevelResponse
-	21, // 38: millrace.vnf.v1.SystemService.GetConfig:output_type -> millrace.vnf.v1.ConfigDocument
-	23, // 39: millrace.vnf.v1.SystemService.ApplyConfig:output_type -> millrace.vnf.v1.ApplyConfigResponse
-	25, // 40: millrace.vnf.v1.SystemService.ListNetworkInstances:output_type -> millrace.vnf.v1.ListNetworkInstancesResponse
-	27, // [27:41] is the sub-list for method output_type
-	13, // [13:27] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	40, // 12: millrace.vnf.v1.ApplyConfigRequest.confirm:type_name -> google.protobuf.Duration
+	24, // 13: millrace.vnf.v1.ApplyConfigResponse.confirmation:type_name -> millrace.vnf.v1.Confirmation
+	39, // 14: millrace.vnf.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	39, // 15: millrace.vnf.v1.Confirmation.confirmed:type_name -> google.protobuf.Timestamp
+	39, // 16: millrace.vnf.v1.Commit.time:type_name -> google.protobuf.Timestamp
+	24, // 17: millrace.vnf.v1.Commit.confirmation:type_name -> millrace.vnf.v1.Confirmation
+	25, // 18: millrace.vnf.v1.ListCommitsResponse.commits:type_name -> millrace.vnf.v1.Commit
+	31, // 19: millrace.vnf.v1.DiffConfigResponse.changes:type_name -> millrace.vnf.v1.ConfigChange
+	40, // 20: millrace.vnf.v1.RollbackConfigRequest.confirm:type_name -> google.protobuf.Duration
+	38, // 21: millrace.vnf.v1.ListNetworkInstancesResponse.network_instances:type_name -> millrace.vnf.v1.NetworkInstance
+	2,  // 22: millrace.vnf.v1.SystemService.GetSystemInfo:input_type -> millrace.vnf.v1.GetSystemInfoRequest
+	5,  // 23: millrace.vnf.v1.SystemService.ListWorkers:input_type -> millrace.vnf.v1.ListWorkersRequest
+	8,  // 24: millrace.vnf.v1.SystemService.ListDrops:input_type -> millrace.vnf.v1.ListDropsRequest
+	11, // 25: millrace.vnf.v1.SystemService.GetGraph:input_type -> millrace.vnf.v1.GetGraphRequest
+	41, // 26: millrace.vnf.v1.SystemService.Trace:input_type -> millrace.vnf.v1.TraceRequest
+	42, // 27: millrace.vnf.v1.SystemService.Capture:input_type -> millrace.vnf.v1.CaptureRequest
+	43, // 28: millrace.vnf.v1.SystemService.Ping:input_type -> millrace.vnf.v1.PingRequest
+	44, // 29: millrace.vnf.v1.SystemService.Traceroute:input_type -> millrace.vnf.v1.TracerouteRequest
+	14, // 30: millrace.vnf.v1.SystemService.ListAlarms:input_type -> millrace.vnf.v1.ListAlarmsRequest
+	17, // 31: millrace.vnf.v1.SystemService.GetLogLevel:input_type -> millrace.vnf.v1.GetLogLevelRequest
+	18, // 32: millrace.vnf.v1.SystemService.SetLogLevel:input_type -> millrace.vnf.v1.SetLogLevelRequest
+	20, // 33: millrace.vnf.v1.SystemService.GetConfig:input_type -> millrace.vnf.v1.GetConfigRequest
+	22, // 34: millrace.vnf.v1.SystemService.ApplyConfig:input_type -> millrace.vnf.v1.ApplyConfigRequest
+	26, // 35: millrace.vnf.v1.SystemService.ListCommits:input_type -> millrace.vnf.v1.ListCommitsRequest
+	28, // 36: millrace.vnf.v1.SystemService.GetCommit:input_type -> millrace.vnf.v1.GetCommitRequest
+	29, // 37: millrace.vnf.v1.SystemService.DiffConfig:input_type -> millrace.vnf.v1.DiffConfigRequest
+	32, // 38: millrace.vnf.v1.SystemService.RollbackConfig:input_type -> millrace.vnf.v1.RollbackConfigRequest
+	33, // 39: millrace.vnf.v1.SystemService.ConfirmCommit:input_type -> millrace.vnf.v1.ConfirmCommitRequest
+	35, // 40: millrace.vnf.v1.SystemService.CancelCommit:input_type -> millrace.vnf.v1.CancelCommitRequest
+	36, // 41: millrace.vnf.v1.SystemService.ListNetworkInstances:input_type -> millrace.vnf.v1.ListNetworkInstancesRequest
+	3,  // 42: millrace.vnf.v1.SystemService.GetSystemInfo:output_type -> millrace.vnf.v1.SystemInfo
+	6,  // 43: millrace.vnf.v1.SystemService.ListWorkers:output_type -> millrace.vnf.v1.ListWorkersResponse
+	9,  // 44: millrace.vnf.v1.SystemService.ListDrops:output_type -> millrace.vnf.v1.ListDropsResponse
+	12, // 45: millrace.vnf.v1.SystemService.GetGraph:output_type -> millrace.vnf.v1.Graph
+	45, // 46: millrace.vnf.v1.SystemService.Trace:output_type -> millrace.vnf.v1.TraceRecord
+	46, // 47: millrace.vnf.v1.SystemService.Capture:output_type -> millrace.vnf.v1.CaptureResponse
+	47, // 48: millrace.vnf.v1.SystemService.Ping:output_type -> millrace.vnf.v1.PingReply
+	48, // 49: millrace.vnf.v1.SystemService.Traceroute:output_type -> millrace.vnf.v1.TracerouteReply
+	15, // 50: millrace.vnf.v1.SystemService.ListAlarms:output_type -> millrace.vnf.v1.ListAlarmsResponse
+	19, // 51: millrace.vnf.v1.SystemService.GetLogLevel:output_type -> millrace.vnf.v1.LogLevelResponse
+	19, // 52: millrace.vnf.v1.SystemService.SetLogLevel:output_type -> millrace.vnf.v1.LogLevelResponse
+	21, // 53: millrace.vnf.v1.SystemService.GetConfig:output_type -> millrace.vnf.v1.ConfigDocument
+	23, // 54: millrace.vnf.v1.SystemService.ApplyConfig:output_type -> millrace.vnf.v1.ApplyConfigResponse
+	27, // 55: millrace.vnf.v1.SystemService.ListCommits:output_type -> millrace.vnf.v1.ListCommitsResponse
+	25, // 56: millrace.vnf.v1.SystemService.GetCommit:output_type -> millrace.vnf.v1.Commit
+	30, // 57: millrace.vnf.v1.SystemService.DiffConfig:output_type -> millrace.vnf.v1.DiffConfigResponse
+	23, // 58: millrace.vnf.v1.SystemService.RollbackConfig:output_type -> millrace.vnf.v1.ApplyConfigResponse
+	34, // 59: millrace.vnf.v1.SystemService.ConfirmCommit:output_type -> millrace.vnf.v1.ConfirmCommitResponse
+	23, // 60: millrace.vnf.v1.SystemService.CancelCommit:output_type -> millrace.vnf.v1.ApplyConfigResponse
+	37, // 61: millrace.vnf.v1.SystemService.ListNetworkInstances:output_type -> millrace.vnf.v1.ListNetworkInstancesResponse
+	42, // [42:62] is the sub-list for method output_type
+	22, // [22:42] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_vnf_v1_system_proto_init() }
@@ -2015,7 +2947,7 @@ func file_vnf_v1_system_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vnf_v1_system_proto_rawDesc), len(file_vnf_v1_system_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,12 @@ const (
 	SystemService_SetLogLevel_FullMethodName          = "/millrace.vnf.v1.SystemService/SetLogLevel"
 	SystemService_GetConfig_FullMethodName            = "/millrace.vnf.v1.SystemService/GetConfig"
 	SystemService_ApplyConfig_FullMethodName          = "/millrace.vnf.v1.SystemService/ApplyConfig"
+	SystemService_ListCommits_FullMethodName          = "/millrace.vnf.v1.SystemService/ListCommits"
+	SystemService_GetCommit_FullMethodName            = "/millrace.vnf.v1.SystemService/GetCommit"
+	SystemService_DiffConfig_FullMethodName           = "/millrace.vnf.v1.SystemService/DiffConfig"
+	SystemService_RollbackConfig_FullMethodName       = "/millrace.vnf.v1.SystemService/RollbackConfig"
+	SystemService_ConfirmCommit_FullMethodName        = "/millrace.vnf.v1.SystemService/ConfirmCommit"
+	SystemService_CancelCommit_FullMethodName         = "/millrace.vnf.v1.SystemService/CancelCommit"
 	SystemService_ListNetworkInstances_FullMethodName = "/millrace.vnf.v1.SystemService/ListNetworkInstances"
 )
 
@@ -64,11 +70,26 @@ type SystemServiceClient interface {
 	GetLogLevel(ctx context.Context, in *GetLogLevelRequest, opts ...grpc.CallOption) (*LogLevelResponse, error)
 	// Changes it until the next start. INVALID_ARGUMENT: level.
 	SetLogLevel(ctx context.Context, in *SetLogLevelRequest, opts ...grpc.CallOption) (*LogLevelResponse, error)
-	// The configuration in force. Passwords are left out unless with_secrets.
+	// The configuration in force, or that of a commit. Passwords are left out unless with_secrets. NOT_FOUND: commit.
 	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*ConfigDocument, error)
-	// Replaces the whole configuration: validated as a whole, written to disk, then carried out. INVALID_ARGUMENT: every fault with the
-	// path within the document; nothing is changed then. ABORTED: expected_revision is not the one in force.
+	// Replaces the whole configuration, or merges a document into it: validated as a whole, carried out, and written to disk before it is
+	// answered. INVALID_ARGUMENT: every fault with the path within the document; nothing is changed then. ABORTED: expected_revision is not
+	// the one in force. FAILED_PRECONDITION: a commit waits to be confirmed, or the system refuses a part.
 	ApplyConfig(ctx context.Context, in *ApplyConfigRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error)
+	// The commits that are kept, and the one that waits to be confirmed.
+	ListCommits(ctx context.Context, in *ListCommitsRequest, opts ...grpc.CallOption) (*ListCommitsResponse, error)
+	// One commit with what it changed. NOT_FOUND: commit.
+	GetCommit(ctx context.Context, in *GetCommitRequest, opts ...grpc.CallOption) (*Commit, error)
+	// What changes from one configuration to another, each being a commit, the one in force, or a document. NOT_FOUND: commits.
+	// INVALID_ARGUMENT: every fault of the document.
+	DiffConfig(ctx context.Context, in *DiffConfigRequest, opts ...grpc.CallOption) (*DiffConfigResponse, error)
+	// Brings the configuration of a commit into force again, by a commit of its own. NOT_FOUND: commit. FAILED_PRECONDITION: a commit
+	// waits to be confirmed, or the system refuses a part.
+	RollbackConfig(ctx context.Context, in *RollbackConfigRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error)
+	// Lets the commit that waits to be confirmed stand. FAILED_PRECONDITION: none does. INVALID_ARGUMENT: it has another id.
+	ConfirmCommit(ctx context.Context, in *ConfirmCommitRequest, opts ...grpc.CallOption) (*ConfirmCommitResponse, error)
+	// Takes the commit that waits to be confirmed back. FAILED_PRECONDITION: none does. INVALID_ARGUMENT: it has another id.
+	CancelCommit(ctx context.Context, in *CancelCommitRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error)
 	// Network instances with the fill of their tables. UNAVAILABLE: no data plane.
 	ListNetworkInstances(ctx context.Context, in *ListNetworkInstancesRequest, opts ...grpc.CallOption) (*ListNetworkInstancesResponse, error)
 }
@@ -247,6 +268,66 @@ func (c *systemServiceClient) ApplyConfig(ctx context.Context, in *ApplyConfigRe
 	return out, nil
 }
 
+func (c *systemServiceClient) ListCommits(ctx context.Context, in *ListCommitsRequest, opts ...grpc.CallOption) (*ListCommitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCommitsResponse)
+	err := c.cc.Invoke(ctx, SystemService_ListCommits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *systemServiceClient) GetCommit(ctx context.Context, in *GetCommitRequest, opts ...grpc.CallOption) (*Commit, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Commit)
+	err := c.cc.Invoke(ctx, SystemService_GetCommit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *systemServiceClient) DiffConfig(ctx context.Context, in *DiffConfigRequest, opts ...grpc.CallOption) (*DiffConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiffConfigResponse)
+	err := c.cc.Invoke(ctx, SystemService_DiffConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *systemServiceClient) RollbackConfig(ctx context.Context, in *RollbackConfigRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyConfigResponse)
+	err := c.cc.Invoke(ctx, SystemService_RollbackConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *systemServiceClient) ConfirmCommit(ctx context.Context, in *ConfirmCommitRequest, opts ...grpc.CallOption) (*ConfirmCommitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmCommitResponse)
+	err := c.cc.Invoke(ctx, SystemService_ConfirmCommit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *systemServiceClient) CancelCommit(ctx context.Context, in *CancelCommitRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyConfigResponse)
+	err := c.cc.Invoke(ctx, SystemService_CancelCommit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *systemServiceClient) ListNetworkInstances(ctx context.Context, in *ListNetworkInstancesRequest, opts ...grpc.CallOption) (*ListNetworkInstancesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListNetworkInstancesResponse)
@@ -286,11 +367,26 @@ type SystemServiceServer interface {
 	GetLogLevel(context.Context, *GetLogLevelRequest) (*LogLevelResponse, error)
 	// Changes it until the next start. INVALID_ARGUMENT: level.
 	SetLogLevel(context.Context, *SetLogLevelRequest) (*LogLevelResponse, error)
-	// The configuration in force. Passwords are left out unless with_secrets.
+	// The configuration in force, or that of a commit. Passwords are left out unless with_secrets. NOT_FOUND: commit.
 	GetConfig(context.Context, *GetConfigRequest) (*ConfigDocument, error)
-	// Replaces the whole configuration: validated as a whole, written to disk, then carried out. INVALID_ARGUMENT: every fault with the
-	// path within the document; nothing is changed then. ABORTED: expected_revision is not the one in force.
+	// Replaces the whole configuration, or merges a document into it: validated as a whole, carried out, and written to disk before it is
+	// answered. INVALID_ARGUMENT: every fault with the path within the document; nothing is changed then. ABORTED: expected_revision is not
+	// the one in force. FAILED_PRECONDITION: a commit waits to be confirmed, or the system refuses a part.
 	ApplyConfig(context.Context, *ApplyConfigRequest) (*ApplyConfigResponse, error)
+	// The commits that are kept, and the one that waits to be confirmed.
+	ListCommits(context.Context, *ListCommitsRequest) (*ListCommitsResponse, error)
+	// One commit with what it changed. NOT_FOUND: commit.
+	GetCommit(context.Context, *GetCommitRequest) (*Commit, error)
+	// What changes from one configuration to another, each being a commit, the one in force, or a document. NOT_FOUND: commits.
+	// INVALID_ARGUMENT: every fault of the document.
+	DiffConfig(context.Context, *DiffConfigRequest) (*DiffConfigResponse, error)
+	// Brings the configuration of a commit into force again, by a commit of its own. NOT_FOUND: commit. FAILED_PRECONDITION: a commit
+	// waits to be confirmed, or the system refuses a part.
+	RollbackConfig(context.Context, *RollbackConfigRequest) (*ApplyConfigResponse, error)
+	// Lets the commit that waits to be confirmed stand. FAILED_PRECONDITION: none does. INVALID_ARGUMENT: it has another id.
+	ConfirmCommit(context.Context, *ConfirmCommitRequest) (*ConfirmCommitResponse, error)
+	// Takes the commit that waits to be confirmed back. FAILED_PRECONDITION: none does. INVALID_ARGUMENT: it has another id.
+	CancelCommit(context.Context, *CancelCommitRequest) (*ApplyConfigResponse, error)
 	// Network instances with the fill of their tables. UNAVAILABLE: no data plane.
 	ListNetworkInstances(context.Context, *ListNetworkInstancesRequest) (*ListNetworkInstancesResponse, error)
 	mustEmbedUnimplementedSystemServiceServer()
@@ -341,6 +437,24 @@ func (UnimplementedSystemServiceServer) GetConfig(context.Context, *GetConfigReq
 }
 func (UnimplementedSystemServiceServer) ApplyConfig(context.Context, *ApplyConfigRequest) (*ApplyConfigResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ApplyConfig not implemented")
+}
+func (UnimplementedSystemServiceServer) ListCommits(context.Context, *ListCommitsRequest) (*ListCommitsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListCommits not implemented")
+}
+func (UnimplementedSystemServiceServer) GetCommit(context.Context, *GetCommitRequest) (*Commit, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetCommit not implemented")
+}
+func (UnimplementedSystemServiceServer) DiffConfig(context.Context, *DiffConfigRequest) (*DiffConfigResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method DiffConfig not implemented")
+}
+func (UnimplementedSystemServiceServer) RollbackConfig(context.Context, *RollbackConfigRequest) (*ApplyConfigResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RollbackConfig not implemented")
+}
+func (UnimplementedSystemServiceServer) ConfirmCommit(context.Context, *ConfirmCommitRequest) (*ConfirmCommitResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ConfirmCommit not implemented")
+}
+func (UnimplementedSystemServiceServer) CancelCommit(context.Context, *CancelCommitRequest) (*ApplyConfigResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CancelCommit not implemented")
 }
 func (UnimplementedSystemServiceServer) ListNetworkInstances(context.Context, *ListNetworkInstancesRequest) (*ListNetworkInstancesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListNetworkInstances not implemented")
@@ -572,6 +686,114 @@ func _SystemService_ApplyConfig_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SystemService_ListCommits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCommitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SystemServiceServer).ListCommits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SystemService_ListCommits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SystemServiceServer).ListCommits(ctx, req.(*ListCommitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SystemService_GetCommit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCommitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SystemServiceServer).GetCommit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SystemService_GetCommit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SystemServiceServer).GetCommit(ctx, req.(*GetCommitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SystemService_DiffConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiffConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SystemServiceServer).DiffConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SystemService_DiffConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SystemServiceServer).DiffConfig(ctx, req.(*DiffConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SystemService_RollbackConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SystemServiceServer).RollbackConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SystemService_RollbackConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SystemServiceServer).RollbackConfig(ctx, req.(*RollbackConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SystemService_ConfirmCommit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmCommitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SystemServiceServer).ConfirmCommit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SystemService_ConfirmCommit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SystemServiceServer).ConfirmCommit(ctx, req.(*ConfirmCommitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SystemService_CancelCommit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelCommitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SystemServiceServer).CancelCommit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SystemService_CancelCommit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SystemServiceServer).CancelCommit(ctx, req.(*CancelCommitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SystemService_ListNetworkInstances_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListNetworkInstancesRequest)
 	if err := dec(in); err != nil {
@@ -632,6 +854,30 @@ var SystemService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApplyConfig",
 			Handler:    _SystemService_ApplyConfig_Handler,
+		},
+		{
+			MethodName: "ListCommits",
+			Handler:    _SystemService_ListCommits_Handler,
+		},
+		{
+			MethodName: "GetCommit",
+			Handler:    _SystemService_GetCommit_Handler,
+		},
+		{
+			MethodName: "DiffConfig",
+			Handler:    _SystemService_DiffConfig_Handler,
+		},
+		{
+			MethodName: "RollbackConfig",
+			Handler:    _SystemService_RollbackConfig_Handler,
+		},
+		{
+			MethodName: "ConfirmCommit",
+			Handler:    _SystemService_ConfirmCommit_Handler,
+		},
+		{
+			MethodName: "CancelCommit",
+			Handler:    _SystemService_CancelCommit_Handler,
 		},
 		{
 			MethodName: "ListNetworkInstances",
