@@ -46,7 +46,8 @@ func (d *daemon) newHub(grpcListen string) (*telemetryHub, error) {
 		Schema: s, Config: d.st.Tree, Since: committed(), Logger: d.o.Logger,
 		Sources: []telemetry.Source{
 			interfaces, dataplane, tcp, state.NewAlarms(s, c),
-			state.NewAFT(s, c.rib, c.Config, c.fibSynced),
+			state.NewAFT(s, c.rib, c.Config, c.fibSynced), state.NewInstances(s, c.rib, c.Config),
+			state.NewBGP(state.BGPOptions{Schema: s, Config: c.Config, Tree: d.st.Tree, Speaker: c.Speaker}),
 			state.NewSystem(state.SystemOptions{
 				Schema: s, Config: c.Config, Tree: d.st.Tree, Machine: machine, Dataplane: c.dp, LastCommit: committed, Version: d.o.Version,
 				Started: d.started, GRPCListen: func() string { return grpcListen },

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,6 +81,12 @@ func offered(list []*anypb.Any) (out []Family) {
 		}
 	}
 	return out
+}
+
+// carries says whether a session that is up carries a family, by what the neighbour offered: without the capability, IPv4.
+func carries(list []*anypb.Any, f Family) bool {
+	all := offered(list)
+	return slices.Contains(all, f) || len(all) == 0 && f == IPv4Unicast
 }
 
 // plainGrace is how long the initial routes of a neighbour are waited for that sends no end-of-RIB.

@@ -75,6 +75,10 @@ type FamilyState struct {
 	LimitExceeded  bool
 	LimitWarning   bool
 	GracefulAgreed bool // both sides do graceful restart for it
+	// GracefulSent and GracefulReceived say which side has offered it.
+	GracefulSent, GracefulReceived bool
+	Active                         bool   // the session is up and carries it
+	Installed                      uint64 // prefixes whose best path is the neighbour's
 }
 
 // Messages counts messages of a session by type.
@@ -107,6 +111,8 @@ type NeighborState struct {
 	OutQueue     uint32
 	LastError    string // why the last session ended
 	LastErrorAt  time.Time
+	// The last NOTIFICATION messages in each direction.
+	LastReceived, LastSent Notification
 
 	LocalCapabilities  []string
 	RemoteCapabilities []string
@@ -207,7 +213,10 @@ func (s *Speaker) neighborState(c *Config, p *api.Peer) (NeighborState, bool) {
 		}
 		fs := FamilyState{
 			Family: f, Received: af.GetState().GetReceived(), Accepted: af.GetState().GetAccepted(),
-			Advertised: af.GetState().GetAdvertised(), GracefulAgreed: c.gracefulFor(cfg) && slices.Contains(agreed, f),
+			Advertised: announced(p, af.GetState().GetAdvertised()), GracefulAgreed: c.gracefulFor(cfg) && slices.Contains(agreed, f),
+			GracefulSent:     n.State == Established && c.gracefulFor(cfg) && !c.GracefulRestart.HelperOnly,
+			GracefulReceived: n.State == Established && slices.Contains(agreed, f),
+			Active:           n.State == Established && carries(st.GetRemoteCap(), f), Installed: s.out.have.of(addr, f),
 		}
 		n.GracefulRestart = n.GracefulRestart || fs.GracefulAgreed
 		for _, l := range cfg.PrefixLimits {
@@ -221,7 +230,16 @@ func (s *Speaker) neighborState(c *Config, p *api.Peer) (NeighborState, bool) {
 	}
 	note := s.peers.lastNote(peerKey(addr))
 	n.LastError, n.LastErrorAt = note.text, note.at
+	n.LastReceived, n.LastSent = note.received, note.sent
 	return n, true
+}
+
+// announced is GoBGP's count of what a neighbour is sent without the end-of-RIB, which it takes for a route.
+func announced(p *api.Peer, n uint64) uint64 {
+	if n > 0 && p.GetGracefulRestart().GetEnabled() {
+		return n - 1
+	}
+	return n
 }
 
 func messages(m *api.Message) Messages {

@@ -38,6 +38,7 @@ type outbox struct {
 	sink     Sink
 	log      *slog.Logger
 	wake     chan struct{}
+	have     *installed
 	// build makes a set of paths; it is called by run.
 	build func(paths []tapped, stale bool) *PathSet
 
@@ -52,6 +53,7 @@ func newOutbox(sink Sink, log *slog.Logger, instance func() string) *outbox {
 	return &outbox{
 		sink: sink, log: log, instance: instance,
 		wake:  make(chan struct{}, 1),
+		have:  newInstalled(),
 		dirty: make(map[netip.Prefix]change),
 	}
 }
@@ -192,6 +194,7 @@ func (o *outbox) upsert(ctx context.Context, instance string, r []Route) []Route
 		if err := o.sink.Upsert(ctx, instance, r); err != nil {
 			o.log.Error("bgp routes not taken", "instance", instance, "routes", len(r), "error", err)
 		}
+		o.have.upserted(r)
 	}
 	clear(r)
 	return r[:0]
@@ -202,6 +205,7 @@ func (o *outbox) withdraw(ctx context.Context, instance string, p []netip.Prefix
 		if err := o.sink.Withdraw(ctx, instance, p); err != nil {
 			o.log.Error("bgp withdrawals not taken", "instance", instance, "prefixes", len(p), "error", err)
 		}
+		o.have.withdrawn(p)
 	}
 	return p[:0]
 }

@@ -27,6 +27,14 @@ type peerTable struct {
 type note struct {
 	text string
 	at   time.Time
+	// The last NOTIFICATION messages in each direction.
+	received, sent Notification
+}
+
+// Notification is a NOTIFICATION message (RFC 4271, section 4.5).
+type Notification struct {
+	Code, Subcode uint8
+	At            time.Time // zero: there was none
 }
 
 func newPeerTable() *peerTable {
@@ -55,11 +63,13 @@ func (t *peerTable) setHelped(a netip.Addr, on bool) {
 // note picks out of GoBGP's log why sessions end; nothing else says so.
 func (t *peerTable) note(key, msg string, f golog.Fields) {
 	var text string
+	var notification Notification
 	switch msg {
 	case "received notification", "sent notification":
 		text = msg + ": " + fmt.Sprint(f["Data"])
 		if code, ok := f["Code"].(uint8); ok {
 			sub, _ := f["Subcode"].(uint8)
+			notification = Notification{code, sub, time.Now()}
 			text = fmt.Sprintf("%s: %s", msg, notificationText(code, sub))
 			if c, _ := f["Communicated-Reason"].(string); c != "" {
 				text += fmt.Sprintf(" (%q)", c)
@@ -78,7 +88,16 @@ func (t *peerTable) note(key, msg string, f golog.Fields) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.notes[key] = note{text, time.Now()}
+	n := t.notes[key]
+	n.text, n.at = text, time.Now()
+	switch {
+	case notification.At.IsZero():
+	case msg == "sent notification":
+		n.sent = notification
+	default:
+		n.received = notification
+	}
+	t.notes[key] = n
 }
 
 func (t *peerTable) lastNote(key string) note {

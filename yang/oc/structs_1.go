@@ -9881,7 +9881,6 @@ func (*OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Prot
 // OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_AfiSafis_AfiSafi_State_Prefixes represents the /openconfig-network-instance/network-instances/network-instance/protocols/protocol/bgp/neighbors/neighbor/afi-safis/afi-safi/state/prefixes YANG schema element.
 type OpenconfigNetworkInstance_NetworkInstances_NetworkInstance_Protocols_Protocol_Bgp_Neighbors_Neighbor_AfiSafis_AfiSafi_State_Prefixes struct {
 	Installed         *uint32 `path:"installed" module:"openconfig-network-instance"`
-	Received          *uint32 `path:"received" module:"openconfig-network-instance"`
 	ReceivedPrePolicy *uint32 `path:"received-pre-policy" module:"openconfig-network-instance"`
 	Sent              *uint32 `path:"sent" module:"openconfig-network-instance"`
 }
