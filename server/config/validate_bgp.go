@@ -74,6 +74,23 @@ func (v *validator) bgp(n *NetworkInstance, p string) {
 			v.errs.addf(at+".peer-group", "is missing")
 		}
 		known(v, at+".peer-group", d.PeerGroup, b.PeerGroups, "peer group", func(g PeerGroup) string { return g.Name })
+		if i := slices.IndexFunc(b.PeerGroups, func(g PeerGroup) bool { return g.Name == d.PeerGroup }); i >= 0 {
+			v.dynamicOptions(b.PeerGroups[i].PeerOptions, at+".peer-group")
+		}
+	}
+}
+
+// dynamicOptions refuses in the group of dynamic neighbours what needs each to be known before it comes.
+func (v *validator) dynamicOptions(o PeerOptions, at string) {
+	const impossible = "the group has %s, which dynamic neighbours cannot have"
+	if o.AllowOwnAS != 0 {
+		v.errs.addf(at, impossible, "allow-own-as")
+	}
+	if o.ReplacePeerAS != nil && *o.ReplacePeerAS {
+		v.errs.addf(at, impossible, "replace-peer-as")
+	}
+	if slices.ContainsFunc(o.Families, func(f BGPFamily) bool { return f.PrefixLimit != 0 }) {
+		v.errs.addf(at, impossible, "prefix limits")
 	}
 }
 
