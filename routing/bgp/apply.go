@@ -29,6 +29,12 @@ func (s *Speaker) Apply(ctx context.Context, c Config) error {
 	old := s.cur.Load()
 	if old != nil && !proto.Equal(old.apiGlobal(), next.apiGlobal()) {
 		s.log.Info("bgp restarts for a change of its global configuration", "instance", next.Instance)
+		// GoBGP keeps peer groups when it stops, and would not have them added again.
+		for _, d := range old.DynamicNeighbors {
+			if err := s.removeDynamic(ctx, d); err != nil {
+				s.log.Warn("bgp dynamic neighbours not removed", "prefix", d.Prefix, "error", err)
+			}
+		}
 		s.stopServer()
 		s.cur.Store(nil)
 		old = nil

@@ -247,6 +247,11 @@ func TestDynamicNeighborsAndMultihop(t *testing.T) {
 	if n := s.neighbor("10.0.0.2"); !n.Dynamic || n.PeerGroup != "dyn" {
 		t.Errorf("%+v", n)
 	}
+	// All sessions begin anew, those of dynamic neighbours too.
+	c.RouterID = addr("10.0.0.77")
+	s.apply(c)
+	s.waitUp("10.0.1.2", "10.0.0.2")
+	s.waitHops("192.0.2.0/24", "10.0.0.2")
 	c.DynamicNeighbors = nil
 	s.apply(c)
 	s.waitHops("192.0.2.0/24")
