@@ -123,6 +123,7 @@ func TestFaults(t *testing.T) {
 network-instances[default].bgp.neighbors[203.0.113.0].route-reflector-client: is for iBGP peers; this one is in AS 65001`},
 		{"peer-group: transit\n        - address", "peer-group: transi\n        - address", `network-instances[default].bgp.neighbors[192.0.2.254].peer-group: there is no peer group transi
 network-instances[default].bgp.neighbors[192.0.2.254].remote-as: is missing`},
+		{"remote-as: 65012", "hold-time: 30", `network-instances[default].bgp.dynamic-neighbors[192.0.2.128/26].peer-group: the group has no remote-as, which is that of dynamic neighbours`},
 		{"remote-as: 65012", "remote-as: 65012\n          allow-own-as: 1\n          families: [{name: ipv4-unicast, prefix-limit: 5}]",
 			`network-instances[default].bgp.dynamic-neighbors[192.0.2.128/26].peer-group: the group has allow-own-as, which dynamic neighbours cannot have
 network-instances[default].bgp.dynamic-neighbors[192.0.2.128/26].peer-group: the group has prefix limits, which dynamic neighbours cannot have`},

@@ -80,8 +80,12 @@ func (v *validator) bgp(n *NetworkInstance, p string) {
 	}
 }
 
-// dynamicOptions refuses in the group of dynamic neighbours what needs each to be known before it comes.
+// dynamicOptions refuses in the group of dynamic neighbours what needs each to be known before it comes, and wants what else each
+// would say of itself.
 func (v *validator) dynamicOptions(o PeerOptions, at string) {
+	if o.RemoteAS == 0 {
+		v.errs.addf(at, "the group has no remote-as, which is that of dynamic neighbours")
+	}
 	const impossible = "the group has %s, which dynamic neighbours cannot have"
 	if o.AllowOwnAS != 0 {
 		v.errs.addf(at, impossible, "allow-own-as")
