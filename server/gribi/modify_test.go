@@ -261,6 +261,27 @@ func TestFIBAck(t *testing.T) {
 	c.want("FIB_PROGRAMMED", c.do(entry("default", "192.0.6.0/24", 1, ""))...)
 	c.want("RIB_PROGRAMMED", second)
 	b.wantGoes("", "192.0.5.1", "10.0.2.3*1")
-	b.srv.SetDistance(1) // equal: static goes before
-	b.wantGoes("", "192.0.5.1", "10.0.2.3*1")
+}
+
+// TestConfigured: what the configuration says holds for what is there, too.
+func TestConfigured(t *testing.T) {
+	b := newBench(t, Options{})
+	c := b.client(single, 1)
+	c.ok(hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1), entry("default", "192.0.2.0/24", 1, ""))
+	b.rib.Apply([]rib.Change{{Route: rib.Route{
+		Prefix: netip.MustParsePrefix("192.0.2.0/24"), Source: rib.SourceBGP, NextHops: []rib.NextHop{{Addr: netip.MustParseAddr("10.0.2.3")}},
+	}}})
+	for _, x := range []struct {
+		distance uint8
+		want     string
+	}{{5, "10.0.1.9*1"}, {30, "10.0.2.3*1"}, {19, "10.0.1.9*1"}, {21, "10.0.2.3*1"}, {0, "10.0.1.9*1"}} {
+		b.srv.SetDistance(x.distance)
+		b.wantGoes("", "192.0.2.1", x.want)
+	}
+	wait := c.do(entry("default", "192.0.3.0/24", 2, ""))[0]
+	c.ok(hopTo(2, "10.0.1.8")) // the one before has been read
+	b.srv.SetForwardReferences(false)
+	c.want("FAILED", c.do(entry("default", "192.0.4.0/24", 2, ""))...)
+	c.ok(nhg("default", 2, 0, 1, 1))
+	c.want("RIB_PROGRAMMED", wait)
 }
