@@ -257,15 +257,16 @@ func (i *Interfaces) event(e *dpb.Event) bool {
 			i.tell(telemetry.Batch{Time: at, Deleted: []tree.Path{o.path}})
 		}
 	case *dpb.Event_Overflow:
-		return i.watched()
+		return true
 	}
 	return false
 }
 
+// transition counts changes; what an interface is found as first is none.
 func (i *Interfaces) transition(name string, up bool) {
 	was, seen := i.up[name]
 	i.up[name] = up
-	if seen && was != up || !seen && up {
+	if seen && was != up {
 		i.mu.Lock()
 		i.flaps[name]++
 		i.mu.Unlock()
@@ -277,6 +278,9 @@ func (i *Interfaces) look(ctx context.Context, neighbors bool) {
 	states, err := i.present(ctx, "")
 	if err != nil {
 		return // ctx ended, or the next look finds more
+	}
+	for _, st := range states {
+		i.transition(st.GetConfig().GetName(), st.GetOperStatus() == dpb.OperStatus_OPER_STATUS_UP)
 	}
 	now, cfg := time.Now(), i.config()
 	there := map[string]bool{}
@@ -319,11 +323,8 @@ func (i *Interfaces) look(ctx context.Context, neighbors bool) {
 	clear(i.events)
 }
 
-// when is the time of what has changed with an interface: that of its event, or, if that was missed, of the last change it tells.
+// when is the time of what has changed with an interface: the last change that it tells, if that is new, or that of its event.
 func (i *Interfaces) when(l *logical, path tree.Path, now time.Time) time.Time {
-	if t, ok := i.events[l.name]; ok {
-		return t
-	}
 	place := "interface"
 	if len(path) > 2 {
 		place = "sub"
@@ -331,6 +332,9 @@ func (i *Interfaces) when(l *logical, path tree.Path, now time.Time) time.Time {
 	old, ok := i.known[path.String()].leaves[i.at[place].Child("last-change")]
 	if n, _ := old.Value.Uint(); ok && l.state.GetLastChange() > n {
 		return time.Unix(0, int64(l.state.GetLastChange()))
+	}
+	if t, ok := i.events[l.name]; ok {
+		return t
 	}
 	return now
 }

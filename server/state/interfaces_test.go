@@ -291,6 +291,9 @@ func TestInterfaceEvents(t *testing.T) {
 	last := fmt.Sprintf("/interfaces/interface[name=eth1]/subinterfaces/subinterface[index=0]/state/last-change %d", at.UnixNano())
 	b.eventually(last, func() bool { return strings.Contains(all.seen(), last) })
 
+	b.want("/interfaces/interface[name=eth1]/state/counters/interface-transitions", true,
+		"/interfaces/interface[name=eth1]/state/counters/interface-transitions 1")
+
 	n := &dpb.NeighborState{Interface: "eth1", Address: []byte{192, 0, 2, 9}, Mac: []byte{2, 0, 0, 0, 0, 8}, Nud: dpb.NeighborNud_NEIGHBOR_NUD_STATIC}
 	b.seam.Push(&dpb.Event{Time: uint64(at.UnixNano()), Event: &dpb.Event_Neighbor{Neighbor: n}})
 	nb := "/interfaces/interface[name=eth1]/subinterfaces/subinterface[index=0]/ipv4/neighbors/neighbor[ip=192.0.2.9]"
