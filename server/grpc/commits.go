@@ -154,20 +154,20 @@ func (y *systemService) DiffConfig(ctx context.Context, req *vnfv1.DiffConfigReq
 	}
 	o := new(vnfv1.DiffConfigResponse)
 	hide := blind(ctx)
-	tree.Diff(from, to, func(c tree.Change) {
+	for _, c := range store.Changes(from, to) {
 		path := c.Path.String()
 		if hide && strings.HasPrefix(path, atAAA+"/") {
-			return
+			continue
 		}
 		if o.ChangeCount++; o.ChangeCount > maxDiff {
-			return
+			continue
 		}
 		one := &vnfv1.ConfigChange{Path: path, Secret: y.store().Secret(c.Schema), Reordered: c.Schema.Kind == schema.List}
 		if !one.Secret {
 			one.Old, one.New = c.Old.Text(), c.New.Text()
 		}
 		o.Changes = append(o.Changes, one)
-	})
+	}
 	return o, nil
 }
 

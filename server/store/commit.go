@@ -142,7 +142,9 @@ func (s *Store) enact(ctx context.Context, req Request, t *tree.Tree) (Result, *
 		if denied == nil && s.opt.Authorize != nil {
 			denied = s.opt.Authorize(ctx, c)
 		}
-		changes = append(changes, c)
+		if !repeated(c.Schema) {
+			changes = append(changes, c)
+		}
 	})
 	if denied != nil {
 		return Result{}, cfg, denied

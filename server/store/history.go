@@ -63,11 +63,19 @@ func (s *Store) bounded(changes []tree.Change) (lines []string, cut bool) {
 	return lines, false
 }
 
-func changesBetween(a, b *tree.Tree) []tree.Change {
+// Changes lists what differs between two trees. Keys of entries, which their leaves in `config` repeat, are left out.
+func Changes(a, b *tree.Tree) []tree.Change {
 	var all []tree.Change
-	tree.Diff(a, b, func(c tree.Change) { all = append(all, c) })
+	tree.Diff(a, b, func(c tree.Change) {
+		if !repeated(c.Schema) {
+			all = append(all, c)
+		}
+	})
 	return all
 }
+
+// repeated says that a leaf is a key that another leaf of the entry has the value of.
+func repeated(n *schema.Node) bool { return n.IsKey() && n.Type.Target() != nil }
 
 // Revision names the configuration that a commit made.
 func (e Entry) Revision() string {
@@ -118,7 +126,7 @@ func (s *Store) Diff(from, to uint64) ([]tree.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return changesBetween(a, b), nil
+	return Changes(a, b), nil
 }
 
 // Rollback brings what was in force after a commit into force again, by a commit of its own.

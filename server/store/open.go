@@ -82,7 +82,7 @@ func (s *Store) choose(change bool) (chosen, error) {
 		e := Entry{Time: s.now().Round(0), Who: "vnf", API: api, Comment: comment, Startup: startup}
 		if last != nil {
 			e.Base = last.entry.ID
-			changes := changesBetween(last.tree, st.tree)
+			changes := Changes(last.tree, st.tree)
 			e.Changes = len(changes)
 			e.Diff, e.DiffCut = s.bounded(changes)
 		}

@@ -139,7 +139,7 @@ func TestEveryReadingInEveryFormat(t *testing.T) {
 	for _, args := range []string{
 		"interface list", "interface list --counters", "interface show eth1", "interface xstats eth1 --all", "route list --all", "route summary",
 		"route lookup 198.51.100.7", "neighbor list", "system info", "system workers", "system drops --all", "system nodes --all", "system alarms",
-		"system network-instances", "graph", "config show", "bgp show",
+		"system network-instances", "graph", "config show", "config history", "config history 1", "bgp show",
 	} {
 		for _, format := range []string{"table", "json", "yaml"} {
 			r := run(t, b, "", append(strings.Fields(args), "-o", format)...)
@@ -222,7 +222,7 @@ func TestChanges(t *testing.T) {
 		{"neighbor flush eth1", "", "1 forgotten\n"},
 		{"system log-level debug", "", "debug\n"},
 		{"config apply - --dry-run", boxConfig, "changes; not carried out"},
-		{"config apply -", boxConfig, "changes, revision "},
+		{"config apply -", boxConfig, "changes, commit "},
 		{"config apply -", boxConfig, "nothing changes\n"},
 	} {
 		r := run(t, b, tc.stdin, strings.Fields(tc.args)...)
