@@ -133,6 +133,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 	wg.Go(func() { d.reload(ctx) })
 	wg.Go(func() { d.st.Run(ctx) })
 	wg.Go(func() { d.hub.run(ctx) })
+	wg.Go(func() { d.gnoi.Run(ctx) })
 	for name, l := range listeners {
 		if name == ListenMetrics {
 			wg.Go(func() { fail(d.serveMetrics(ctx, l)) })

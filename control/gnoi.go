@@ -13,7 +13,8 @@ import (
 // newGNOI makes gNOI's services.
 func (d *daemon) newGNOI(pki *auth.PKI) (*gnoiserver.Server, error) {
 	return gnoiserver.New(gnoiserver.Options{
-		Logger: d.o.Logger, Dataplane: d.c.dp, PKI: pki, FileDir: filepath.Join(d.o.StateDir, "files"),
+		Logger: d.o.Logger, Version: d.o.Version, Dataplane: d.c.dp, Alarms: d.c, Config: d.c.Config, PKI: pki,
+		FileDir:   filepath.Join(d.o.StateDir, "files"),
 		Processes: d.processes,
 		Signal:    func(pid, sig int) error { return syscall.Kill(pid, syscall.Signal(sig)) },
 		Exit: func(reason string) {

@@ -28,8 +28,13 @@ type Trial struct {
 	snap *snapshot
 }
 
-// ErrTrial says that other certificates are being tried.
-var ErrTrial = errors.New("other certificates are being tried: finalize or end that first")
+// What Try and Commit refuse for.
+var (
+	// ErrTrial says that other certificates are being tried.
+	ErrTrial = errors.New("other certificates are being tried: finalize or end that first")
+	// ErrTrialOver says that Rollback came before Commit.
+	ErrTrialOver = errors.New("the trial is over")
+)
 
 const (
 	trialPrefix = ".rotate-"
@@ -45,6 +50,22 @@ func (p *PKI) Try(b Bundle) (*Trial, error) {
 	if (b.Chain == nil) != (b.Key == nil) {
 		return nil, errors.New("a certificate and its key are needed together")
 	}
+	p.mu.Lock()
+	busy := p.trying || p.trial != nil
+	p.trying = p.trying || !busy
+	p.mu.Unlock()
+	if busy {
+		return nil, ErrTrial
+	}
+	t, err := p.newTrial(b)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trying = false
+	p.trial = t
+	return t, err
+}
+
+func (p *PKI) newTrial(b Bundle) (*Trial, error) {
 	dir, err := os.MkdirTemp(p.dir, trialPrefix)
 	if err != nil {
 		return nil, err
@@ -58,13 +79,6 @@ func (p *PKI) Try(b Bundle) (*Trial, error) {
 		_ = os.RemoveAll(dir)
 		return nil, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.trial != nil {
-		_ = os.RemoveAll(dir)
-		return nil, ErrTrial
-	}
-	p.trial = t
 	return t, nil
 }
 
@@ -116,7 +130,7 @@ func (t *Trial) Commit() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.trial != t {
-		return errors.New("the trial is over")
+		return ErrTrialOver
 	}
 	p.trial = nil
 	if err := errors.Join(syncDir(t.dir), os.Rename(t.dir, filepath.Join(p.dir, decided)), syncDir(p.dir)); err != nil {

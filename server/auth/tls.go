@@ -25,8 +25,9 @@ type PKI struct {
 	mu      sync.Mutex
 	current *snapshot
 	checked time.Time
-	// trial is in use instead of current; nil: there is none.
-	trial *Trial
+	// trial is in use instead of current; nil: there is none. trying: one is being made.
+	trial  *Trial
+	trying bool
 	// What the files looked like when loading them failed last, so that one fault is logged once.
 	refused fingerprint
 }

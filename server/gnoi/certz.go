@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/openconfig/gnsi/certz"
 	"google.golang.org/grpc/codes"
@@ -11,6 +12,9 @@ import (
 
 	"millrace/server/auth"
 )
+
+// rotationPatience is how long certificates are tried: a client that was locked out by them can't finalize, and need not end its stream.
+const rotationPatience = 10 * time.Minute
 
 // profile is the one set of certificates there is; gNSI has the name.
 const profile = "system_default_profile"
@@ -80,7 +84,11 @@ func (c *certzService) Rotate(stream certz.Certz_RotateServer) error {
 			if r.trial == nil {
 				return status.Error(codes.FailedPrecondition, "finalize_rotation: nothing was uploaded")
 			}
-			if err := r.trial.Commit(); err != nil {
+			err := r.trial.Commit()
+			switch {
+			case errors.Is(err, auth.ErrTrialOver):
+				return status.Errorf(codes.Aborted, "finalize_rotation: came later than %s after the upload: all is as it was", rotationPatience)
+			case err != nil:
 				return status.Error(codes.Internal, err.Error())
 			}
 			c.opt.Logger.Info("certificates rotated", "audit", true)
@@ -102,10 +110,12 @@ type rotation struct {
 	opt   Options
 	csr   *generated
 	trial *auth.Trial
+	limit *time.Timer
 }
 
 func (r *rotation) end() {
 	if r.trial != nil {
+		r.limit.Stop()
 		r.trial.Rollback()
 	}
 }
@@ -141,6 +151,6 @@ func (r *rotation) upload(req *certz.UploadRequest) (*certz.RotateCertificateRes
 	case err != nil:
 		return nil, invalid("certificates", "%v", err)
 	}
-	r.trial = t
+	r.trial, r.limit = t, time.AfterFunc(rotationPatience, t.Rollback)
 	return &certz.RotateCertificateResponse{RotateResponse: &certz.RotateCertificateResponse_Certificates{Certificates: &certz.UploadResponse{}}}, nil
 }

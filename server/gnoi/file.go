@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/openconfig/gnoi/file"
 	"github.com/openconfig/gnoi/types"
@@ -31,12 +32,14 @@ const (
 	maxTotal = 512 << 20 // octets of all
 	maxName  = 255       // octets of a path
 	chunk    = 64 << 10
+	maxPuts  = 4 // files on their way in at one time
 )
 
 // fileService gives files of one folder, which clients see as "/". os.Root keeps names and links from leading out of it.
 type fileService struct {
 	file.UnimplementedFileServer
 	root *os.Root
+	puts chan struct{}
 	// mu is held while a file takes its place, so that the limits hold.
 	mu sync.Mutex
 }
@@ -49,7 +52,22 @@ func newFileService(dir string) (*fileService, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fileService{root: r}, nil
+	f := &fileService{root: r, puts: make(chan struct{}, maxPuts)}
+	if err := f.sweep(); err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// sweep takes away what an earlier run was receiving when it ended.
+func (f *fileService) sweep() error {
+	return fs.WalkDir(f.root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasPrefix(d.Name(), tempPrefix) {
+			err = f.root.Remove(p)
+		}
+		return err
+	})
 }
 
 const tempPrefix = ".put-"
@@ -98,7 +116,8 @@ func (f *fileService) Get(req *file.GetRequest, out file.File_GetServer) error {
 	if err != nil {
 		return err
 	}
-	r, err := f.root.Open(name)
+	// A pipe, which somebody may have put there, would be waited for.
+	r, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return fileError("remote_file", req.GetRemoteFile(), err)
 	}
@@ -140,6 +159,12 @@ func octal(field string, n uint32) (fs.FileMode, error) {
 }
 
 func (f *fileService) Put(in file.File_PutServer) error {
+	select {
+	case f.puts <- struct{}{}:
+		defer func() { <-f.puts }()
+	default:
+		return status.Errorf(codes.ResourceExhausted, "%d files are on their way in, more are not taken", maxPuts)
+	}
 	first, err := in.Recv()
 	if err != nil {
 		return err

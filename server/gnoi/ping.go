@@ -198,7 +198,11 @@ func (s *systemService) Traceroute(req *system.TracerouteRequest, out system.Sys
 	if t.Timeout, err = duration("wait", req.GetWait(), time.Second, time.Millisecond, time.Minute); err != nil {
 		return err
 	}
-	err = out.Send(&system.TracerouteResponse{DestinationName: req.GetDestination(), DestinationAddress: t.Destination.String(), Hops: last, PacketSize: 28})
+	size := int32(28) // headers of IPv4 and of UDP or ICMP
+	if t.Destination.Is6() {
+		size = 48
+	}
+	err = out.Send(&system.TracerouteResponse{DestinationName: req.GetDestination(), DestinationAddress: t.Destination.String(), Hops: last, PacketSize: size})
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type reboot struct {
 	reason string
 	method system.RebootMethod
 	failed string // why the last one did not happen
+	number int    // of the one that is planned
+	fired  bool   // it is under way
 	stops  []func() bool
 }
 
@@ -67,6 +69,9 @@ func (s *systemService) Reboot(_ context.Context, req *system.RebootRequest) (*s
 	r := s.reboot
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fired {
+		return nil, status.Error(codes.FailedPrecondition, "a reboot is under way")
+	}
 	if r.timer != nil && !req.GetForce() {
 		return nil, status.Errorf(codes.FailedPrecondition, "a reboot is planned for %s: cancel it first", r.when.UTC().Format(time.RFC3339))
 	}
@@ -75,12 +80,21 @@ func (s *systemService) Reboot(_ context.Context, req *system.RebootRequest) (*s
 	}
 	delay := time.Duration(req.GetDelay())
 	r.when, r.reason, r.method, r.failed = s.opt.Now().Add(delay), req.GetMessage(), req.GetMethod(), ""
-	r.timer = time.AfterFunc(max(delay, answerPause), func() { r.fire(req.GetMethod()) })
+	r.number++
+	number := r.number
+	r.timer = time.AfterFunc(max(delay, answerPause), func() { r.fire(number, req.GetMethod()) })
 	s.opt.Logger.Info("reboot planned", "audit", true, "method", req.GetMethod().String(), "delay", delay, "reason", req.GetMessage())
 	return &system.RebootResponse{}, nil
 }
 
-func (r *reboot) fire(method system.RebootMethod) {
+func (r *reboot) fire(number int, method system.RebootMethod) {
+	r.mu.Lock()
+	if r.timer == nil || r.number != number {
+		r.mu.Unlock()
+		return // cancelled just now
+	}
+	r.fired = true
+	r.mu.Unlock()
 	r.opt.Logger.Info("reboot", "audit", true, "method", method.String())
 	if method == system.RebootMethod_COLD {
 		all, err := r.opt.Processes()
@@ -91,7 +105,7 @@ func (r *reboot) fire(method system.RebootMethod) {
 		}
 		if err != nil {
 			r.mu.Lock()
-			r.timer, r.failed = nil, "the data plane: "+err.Error()
+			r.timer, r.fired, r.failed = nil, false, "the data plane: "+err.Error()
 			r.mu.Unlock()
 			r.opt.Logger.Error("reboot", "error", err)
 			return
@@ -127,6 +141,9 @@ func (s *systemService) CancelReboot(_ context.Context, req *system.CancelReboot
 	r := s.reboot
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fired {
+		return nil, status.Error(codes.FailedPrecondition, "the reboot is under way")
+	}
 	if r.timer != nil {
 		r.timer.Stop()
 		r.timer = nil

@@ -1,11 +1,13 @@
 package gnoiserver
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/openconfig/gnoi/file"
+	"github.com/openconfig/gnoi/healthz"
 	"github.com/openconfig/gnoi/system"
 	"github.com/openconfig/gnsi/certz"
 	"google.golang.org/grpc"
@@ -13,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"millrace/server/auth"
-	"millrace/server/probe"
+	"millrace/server/config"
 )
 
 // Process of the appliance.
@@ -23,12 +25,17 @@ type Process struct {
 	PID  int
 }
 
-// Options of the services. All but Logger and Now have to be given.
+// Options of the services. All but Logger, Now and Version have to be given.
 type Options struct {
 	Logger *slog.Logger
 	// Now is the clock; nil: time.Now.
 	Now       func() time.Time
-	Dataplane probe.Pinger
+	Dataplane Dataplane
+	Alarms    Alarms
+	// Config is the configuration in force.
+	Config func() *config.Config
+	// Version of this program.
+	Version string
 	// Processes are those that run; the first is this one.
 	Processes func() ([]Process, error)
 	// Signal sends a signal to a process; syscall.Kill.
@@ -50,11 +57,12 @@ type Server struct {
 	system *systemService
 	file   *fileService
 	certz  *certzService
+	health *healthzService
 }
 
 // New makes the services.
 func New(o Options) (*Server, error) {
-	if o.Dataplane == nil || o.Processes == nil || o.Signal == nil || o.Exit == nil || o.Reload == nil || o.FileDir == "" || o.PKI == nil {
+	if o.Dataplane == nil || o.Alarms == nil || o.Config == nil || o.Processes == nil || o.Signal == nil || o.Exit == nil || o.Reload == nil || o.FileDir == "" || o.PKI == nil {
 		return nil, errors.New("gNOI: an option is missing")
 	}
 	if o.Logger == nil {
@@ -67,7 +75,9 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{opt: o, log: o.Logger, system: &systemService{opt: o, reboot: newReboot(o)}, file: f, certz: &certzService{opt: o}}, nil
+	return &Server{
+		opt: o, log: o.Logger, system: &systemService{opt: o, reboot: newReboot(o)}, file: f, certz: &certzService{opt: o}, health: newHealthz(o),
+	}, nil
 }
 
 // Register adds the services to a gRPC server.
@@ -75,7 +85,11 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	system.RegisterSystemServer(r, s.system)
 	file.RegisterFileServer(r, s.file)
 	certz.RegisterCertzServer(r, s.certz)
+	healthz.RegisterHealthzServer(r, s.health)
 }
+
+// Run follows how the components are until ctx ends.
+func (s *Server) Run(ctx context.Context) { s.health.run(ctx) }
 
 // Close ends what the services have going.
 func (s *Server) Close() error {

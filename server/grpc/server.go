@@ -23,8 +23,8 @@ import (
 
 // Limits of the server.
 const (
-	// A configuration of 4 MiB, and some room around it.
-	maxReceive = 5 << 20
+	// Ten thousand routes in one Set of gNMI, leaf by leaf, have about 8 MiB.
+	maxReceive = 16 << 20
 	// A page of 4,096 routes with 64 next hops each is the largest answer.
 	maxSend           = 64 << 20
 	streamsPerClient  = 64
