@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -28,13 +29,14 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"millrace/internal/lab"
 	gnmiserver "millrace/server/gnmi"
 	"millrace/server/telemetry"
 	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
 
-// gnmiFlag makes this program the subscribers: `bench -gnmi-subscribers ADDRESS NUMBER`.
+// gnmiFlag makes this program the subscribers: `bench -gnmi-subscribers ADDRESS PATH PKI`.
 const gnmiFlag = "-gnmi-subscribers"
 
 const (
@@ -43,6 +45,8 @@ const (
 	gnmiSubscribers = 100
 	gnmiRuns        = 3
 	gnmiWindow      = 10 * time.Second
+	gnmiPath        = "/interfaces/interface[name=*]"
+	gnmiBoxPath     = gnmiPath + "/subinterfaces/subinterface[index=*]/state/counters"
 )
 
 func gnmiSuite(name string) suite {
@@ -54,6 +58,57 @@ func gnmiSuite(name string) suite {
 		var all []float64
 		for i := range min(e.runs, gnmiRuns) {
 			share, rate, err := subscribersCost(ctx, gnmiWindow)
+			if err != nil {
+				return err
+			}
+			all = append(all, share)
+			fmt.Fprintf(t, "%d\t%.2f\t%.0f\n", i+1, share, rate)
+		}
+		_ = t.Flush()
+		return e.report.add(name, "% of a core", all, "", nil)
+	}}
+}
+
+// gnmiBoxSuite is the same with a running box, whose data plane has the counters.
+func gnmiBoxSuite(name string) suite {
+	return suite{names: []string{name}, run: func(ctx context.Context, e *env, _ func(string) bool) error {
+		pin, err := allowAll()
+		if err != nil {
+			return err
+		}
+		defer pin()
+		n, err := newVethNet()
+		if err != nil {
+			return err
+		}
+		defer n.Close()
+		config := "\ninterfaces:\n  - {name: eth1, type: port, iface: pa}\n"
+		for i := 1; i <= gnmiPorts; i++ {
+			config += fmt.Sprintf("  - {name: eth1.%d, type: vlan, parent: eth1, vlan-id: %d, addresses: [10.1.%d.1/24]}\n", i, i, i)
+		}
+		box, err := n.Box(n.router, lab.BoxOptions{Config: config})
+		if err != nil {
+			return err
+		}
+		if err := box.WaitInterfaces("eth1"); err != nil {
+			return err
+		}
+		pid, err := box.Child("control")
+		if err != nil {
+			return err
+		}
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		e.notef("\n%s: %d subscribers of their own TLS connections to the control process of a box sample all counters of %d VLANs each second, "+
+			"over %s", name, gnmiSubscribers, gnmiPorts, gnmiWindow)
+		t := tabwriter.NewWriter(os.Stderr, 8, 8, 2, ' ', 0)
+		fmt.Fprintln(t, "run\tpercent of a core\tvalues a second")
+		var all []float64
+		for i := range min(e.runs, gnmiRuns) {
+			c := n.router.Command(ctx, self, gnmiFlag, "127.0.0.1:9339", gnmiBoxPath, box.TLSDir())
+			share, rate, err := measure(c, gnmiPorts, gnmiWindow, func() (time.Duration, error) { return cpuTime(pid) })
 			if err != nil {
 				return err
 			}
@@ -157,9 +212,14 @@ func subscribersCost(ctx context.Context, window time.Duration) (share, rate flo
 	if err != nil {
 		return 0, 0, err
 	}
-	c := exec.CommandContext(ctx, self, gnmiFlag, l.Addr().String(), strconv.Itoa(gnmiSubscribers))
+	c := exec.CommandContext(ctx, self, gnmiFlag, l.Addr().String(), gnmiPath, "")
+	return measure(c, gnmiPorts*gnmiCounters, window, func() (time.Duration, error) { return ownTime(), nil })
+}
+
+// measure runs the subscribers, each of which gets a number of values a second, and returns what the server took of a core, and how many
+// values came in a second. used is the CPU time of the server so far.
+func measure(c *exec.Cmd, each int, window time.Duration, used func() (time.Duration, error)) (share, rate float64, err error) {
 	c.Stderr = os.Stderr
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	out, err := c.StdoutPipe()
 	if err != nil {
 		return 0, 0, err
@@ -175,28 +235,26 @@ func subscribersCost(ctx context.Context, window time.Duration) (share, rate flo
 		}
 		return strconv.ParseUint(lines.Text(), 10, 64)
 	}
-	for { // until the first rounds are there
-		n, err := values()
-		if err != nil {
+	first := uint64(0)
+	for first <= uint64(3*gnmiSubscribers*each) { // until the first rounds are there
+		if first, err = values(); err != nil {
 			return 0, 0, err
 		}
-		if n > 3*gnmiSubscribers*gnmiPorts*gnmiCounters {
-			break
-		}
 	}
-	first, err := values()
+	before, err := used()
 	if err != nil {
 		return 0, 0, err
 	}
-	began, used := time.Now(), ownTime()
+	began := time.Now()
 	last := first
 	for time.Since(began) < window {
 		if last, err = values(); err != nil {
 			return 0, 0, err
 		}
 	}
+	after, err := used()
 	took := time.Since(began)
-	return 100 * float64(ownTime()-used) / float64(took), float64(last-first) / took.Seconds(), nil
+	return 100 * float64(after-before) / float64(took), float64(last-first) / took.Seconds(), err
 }
 
 // ownTime is the CPU time of this process.
@@ -223,35 +281,51 @@ func selfSigned() (credentials.TransportCredentials, error) {
 	}), nil
 }
 
-// subscribers are n clients that count the values they get, and print the sum each half a second until they are told to end.
-func subscribers(addr string, n int) error {
+// subscribers are clients that count the values they get of a path, and print the sum each half a second until they are told to end. pki
+// is the folder of the certificates of an operator; empty: they show none, and take any server's.
+func subscribers(addr, path, pki string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	var values atomic.Uint64
-	ended := make(chan error, n)
-	for range n {
-		go func() { ended <- subscriber(ctx, addr, &values) }()
+	// It is the cost of the server that is measured: whose certificate it is does not matter.
+	t := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}
+	if pki != "" {
+		own, err := tls.LoadX509KeyPair(filepath.Join(pki, "client.pem"), filepath.Join(pki, "client-key.pem"))
+		if err != nil {
+			return err
+		}
+		t.Certificates = []tls.Certificate{own}
 	}
-	t := time.NewTicker(500 * time.Millisecond)
-	defer t.Stop()
+	at, err := tree.ParsePath(path)
+	if err != nil {
+		return err
+	}
+	var values atomic.Uint64
+	ended := make(chan error, gnmiSubscribers)
+	for range gnmiSubscribers {
+		go func() { ended <- subscriber(ctx, addr, at, t, &values) }()
+	}
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			for range n {
+			for range gnmiSubscribers {
 				<-ended
 			}
 			return nil
 		case err := <-ended:
+			if ctx.Err() != nil {
+				return nil
+			}
 			return err
-		case <-t.C:
+		case <-tick.C:
 			fmt.Println(values.Load())
 		}
 	}
 }
 
-func subscriber(ctx context.Context, addr string, values *atomic.Uint64) error {
-	// It is the cost of the server that is measured: whose certificate it is does not matter.
-	c, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})))
+func subscriber(ctx context.Context, addr string, at tree.Path, t *tls.Config, values *atomic.Uint64) error {
+	c, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(t)))
 	if err != nil {
 		return err
 	}
@@ -260,7 +334,14 @@ func subscriber(ctx context.Context, addr string, values *atomic.Uint64) error {
 	if err != nil {
 		return err
 	}
-	path := &gpb.Path{Elem: []*gpb.PathElem{{Name: "interfaces"}, {Name: "interface", Key: map[string]string{"name": "*"}}}}
+	path := &gpb.Path{}
+	for _, e := range at {
+		el := &gpb.PathElem{Name: e.Name, Key: map[string]string{}}
+		for _, k := range e.Keys {
+			el.Key[k.Name] = k.Value
+		}
+		path.Elem = append(path.Elem, el)
+	}
 	if err := s.Send(&gpb.SubscribeRequest{Request: &gpb.SubscribeRequest_Subscribe{Subscribe: &gpb.SubscriptionList{
 		Encoding:     gpb.Encoding_PROTO,
 		Subscription: []*gpb.Subscription{{Path: path, Mode: gpb.SubscriptionMode_SAMPLE, SampleInterval: uint64(time.Second)}},

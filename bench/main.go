@@ -52,6 +52,7 @@ func suites() []suite {
 		idleSuite("idle.cpu"),
 		pingSuite("ping.latency"),
 		gnmiSuite("gnmi.subscribers"),
+		gnmiBoxSuite("gnmi.subscribers.box"),
 	}, tcpSuites()...)
 }
 
@@ -70,12 +71,8 @@ func realMain() error {
 		}
 		return gobgpAlone(n)
 	}
-	if len(os.Args) == 4 && os.Args[1] == gnmiFlag {
-		n, err := strconv.Atoi(os.Args[3])
-		if err != nil {
-			return err
-		}
-		return subscribers(os.Args[2], n)
+	if len(os.Args) == 5 && os.Args[1] == gnmiFlag {
+		return subscribers(os.Args[2], os.Args[3], os.Args[4])
 	}
 	var o options
 	pattern := flag.String("run", ".", "regular `expression` that selects benchmarks by name")
