@@ -72,6 +72,9 @@ func (ses *session) begin() error {
 func (s *Server) join(ses *session, p params) (other params, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ses.left {
+		return p, true
+	}
 	for o := range s.sessions {
 		if o != ses && o.began && o.params != p {
 			return o.params, false
@@ -105,7 +108,7 @@ func (ses *session) elect(in *spb.Uint128) error {
 func (s *Server) elected(ses *session, id electionID) electionID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id.less(ses.election) {
+	if ses.left || id.less(ses.election) {
 		return s.highest // a client's ID only grows
 	}
 	ses.election = id
@@ -150,6 +153,7 @@ func (s *Server) leave(ses *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, ses)
+	ses.left = true
 	s.table.dropWaiting(func(w *waiter) bool { return w.s == ses })
 	if s.primary == ses {
 		s.primary = nil // the highest ID stays

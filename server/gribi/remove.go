@@ -106,6 +106,7 @@ func (t *table) dropPrefix(in *instance, p netip.Prefix, e *prefixEntry) {
 // prefixes of others use, with what these need. It says whether any stayed.
 func (t *table) flush(names []string) (stayed bool) {
 	var changes []rib.Change
+	var freed []*groupEntry
 	for _, name := range names {
 		in := t.instance(name)
 		if in == nil {
@@ -113,10 +114,16 @@ func (t *table) flush(names []string) (stayed bool) {
 		}
 		for p, e := range in.prefixes {
 			changes = append(changes, t.withdrawal(name, p))
+			if e.to.doomed {
+				freed = append(freed, e.to)
+			}
 			t.dropPrefix(in, p, e)
 		}
 	}
 	t.rib.Apply(changes)
+	for _, g := range freed { // of instances that were flushed before
+		t.reapGroup(g)
+	}
 	for _, name := range names {
 		in := t.instances[name]
 		if in == nil {
@@ -141,6 +148,7 @@ func (t *table) flush(names []string) (stayed bool) {
 // without having asked for its entries to be preserved.
 func (t *table) disown(s *session) {
 	var changes []rib.Change
+	var freed []*groupEntry
 	var names []string
 	for name, in := range t.instances {
 		names = append(names, name)
@@ -148,12 +156,18 @@ func (t *table) disown(s *session) {
 			if e.owners.has(s) {
 				if e.owners = e.owners.without(s); len(e.owners) == 0 {
 					changes = append(changes, t.withdrawal(name, p))
+					if e.to.doomed {
+						freed = append(freed, e.to)
+					}
 					t.dropPrefix(in, p, e)
 				}
 			}
 		}
 	}
 	t.rib.Apply(changes)
+	for _, g := range freed {
+		t.reapGroup(g)
+	}
 	for _, name := range names {
 		in := t.instances[name]
 		for _, e := range in.groups {

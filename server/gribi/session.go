@@ -32,6 +32,7 @@ type session struct {
 	params   params
 	began    bool       // has sent something
 	election electionID // last advertised
+	left     bool       // its stream has ended: nothing that it sent is carried out any more
 
 	mu     sync.Mutex
 	out    []*spb.ModifyResponse // other than results
@@ -61,9 +62,17 @@ func (s *Server) Modify(stream grpc.BidiStreamingServer[spb.ModifyRequest, spb.M
 		}
 	})
 	wg.Go(func() { ses.acknowledge(ctx) })
-	err := ses.receive(ctx)
-	if err == nil {
-		ses.linger(ctx)
+	// Recv does not end with ctx, which ends when the server stops, but only with the call: the reader must not hold that up.
+	received := make(chan error, 1)
+	go func() { received <- ses.receive(ctx) }()
+	var err error
+	select {
+	case err = <-received:
+		if err == nil {
+			ses.linger(ctx)
+		}
+	case <-ctx.Done():
+		err = status.FromContextError(ctx.Err()).Err()
 	}
 	s.leave(ses)
 	cancel()
@@ -137,6 +146,9 @@ func (ses *session) modify(ctx context.Context, in []*spb.AFTOperation) error {
 func (s *Server) carryOut(ses *session, ops []operation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ses.left {
+		return
+	}
 	if ses.params.single {
 		for i := range ops {
 			if why := s.mayWrite(ses, &ops[i]); why != nil {
