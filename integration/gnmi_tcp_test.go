@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,8 +136,8 @@ func (c *treeClient) follow(path string) <-chan change {
 				var p tree.Path
 				for _, e := range append(n.GetPrefix().GetElem(), u.GetPath().GetElem()...) {
 					el := tree.Elem{Name: e.GetName()}
-					for k, v := range e.GetKey() {
-						el.Keys = append(el.Keys, tree.Key{Name: k, Value: v})
+					for _, k := range slices.Sorted(maps.Keys(e.GetKey())) {
+						el.Keys = append(el.Keys, tree.Key{Name: k, Value: e.GetKey()[k]})
 					}
 					p = append(p, el)
 				}
