@@ -228,7 +228,8 @@ func TestGNMIFromEmptyBox(t *testing.T) {
 	b.frr("r2", frrPeer(2, 65010, 65001, "198.51.100.0/24", "2001:db8:c2::/64", ""))
 	bgp := "/network-instances/network-instance[name=default]/protocols/protocol[identifier=BGP][name=bgp]"
 	c.must(operation{"update", bgp, document(protocol("BGP", bgpContent(65001, 65010, "10.0.2.2")))})
-	b.eventually(60*time.Second, func() error {
+	c.wants(60*time.Second, bgp+"/bgp/neighbors/neighbor[neighbor-address=10.0.2.2]/state", `session-state":"ESTABLISHED"`)
+	b.eventually(20*time.Second, func() error {
 		out, err := b.box.Ctl("route", "list")
 		if err == nil && !strings.Contains(out, "198.51.100.0/24") {
 			err = fmt.Errorf("no route from BGP:\n%s", out)
