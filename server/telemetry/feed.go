@@ -53,6 +53,21 @@ type feed struct {
 
 	mu      sync.Mutex
 	members map[*Watch]*sampleEnd // the end is nil but for rounds
+
+	// failing: the last reading did not succeed. Only the feed's goroutine knows.
+	failing bool
+}
+
+// failed logs that readings have begun to fail, or that they succeed again.
+func (f *feed) failed(err error) {
+	if (err != nil) == f.failing {
+		return
+	}
+	if f.failing = err != nil; f.failing {
+		f.hub.log.Warn("reading state failed", "path", f.key.pattern, "err", err)
+	} else {
+		f.hub.log.Info("reading state succeeds again", "path", f.key.pattern)
+	}
 }
 
 // join makes the watch a member of a feed, which is started if it is the first.

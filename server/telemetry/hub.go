@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,8 +54,9 @@ type Hub struct {
 	sourced map[*schema.Node]bool
 	atomic  map[*schema.Node]int
 
+	times times
+
 	mu      sync.Mutex
-	since   time.Time
 	watches map[*Watch]struct{}
 	feeds   map[feedKey]*feed
 }
@@ -80,7 +82,7 @@ func New(o Options) (*Hub, error) {
 		o.Since = time.Now()
 	}
 	h := &Hub{
-		schema: o.Schema, config: o.Config, log: o.Logger, since: o.Since, owner: map[*schema.Node]*source{},
+		schema: o.Schema, config: o.Config, log: o.Logger, times: times{since: o.Since}, owner: map[*schema.Node]*source{},
 		mirror: map[*schema.Node]*schema.Node{}, preset: map[*schema.Node]schema.Value{}, sourced: map[*schema.Node]bool{},
 		atomic: map[*schema.Node]int{}, watches: map[*Watch]struct{}{}, feeds: map[feedKey]*feed{},
 	}
@@ -187,22 +189,13 @@ func (h *Hub) Takes(what What, n *schema.Node) bool {
 	return true
 }
 
-// snapshot is the configuration in force and when it was committed.
-func (h *Hub) snapshot() (*tree.Tree, time.Time) {
-	h.mu.Lock()
-	at := h.since
-	h.mu.Unlock()
-	return h.config(), at
-}
-
 // Read calls emit with all leaves that a pattern takes or that lie below what it takes: the configuration, the state that mirrors it and
 // what the sources know. The leaves of one batch are of one object. It ends with emit's error, if that returns one, or that of a
 // source.
 func (h *Hub) Read(ctx context.Context, m tree.Pattern, what What, emit func(Batch) error) error {
 	if what != Operational {
-		t, at := h.snapshot()
-		r := &reader{hub: h, ctx: ctx, what: what, emit: func(all []Leaf) error { return emit(Batch{Time: at, Leaves: all}) }}
-		if err := r.tree(t, m.Path); err != nil {
+		r := &reader{hub: h, ctx: ctx, what: what, emit: func(all []Leaf) error { return h.times.split(all, emit) }}
+		if err := r.tree(h.config(), m.Path); err != nil {
 			return err
 		}
 	}
@@ -252,8 +245,29 @@ func (h *Hub) filter(s *source, m tree.Pattern, what What, b Batch) (Batch, bool
 		return h.owner[l.Schema] == s && m.Covers(l.Path) && (what != Operational || h.mirror[l.Schema] == nil)
 	}
 	b.Leaves = keep(b.Leaves, take)
-	b.Deleted = keep(b.Deleted, m.Touches)
+	if b.Deleted = keep(b.Deleted, m.Touches); slices.ContainsFunc(b.Deleted, func(p tree.Path) bool { return len(p) < len(m.Path) }) {
+		all := make([]tree.Path, len(b.Deleted))
+		for i, p := range b.Deleted {
+			all[i] = within(m, p)
+		}
+		b.Deleted = all
+	}
 	return b, len(b.Leaves) > 0 || len(b.Deleted) > 0
+}
+
+// within is the part of what has gone that a pattern takes: as near to it as a path without wildcards comes.
+func within(m tree.Pattern, gone tree.Path) tree.Path {
+	for i := len(gone); i < len(m.Path); i++ {
+		e := m.Path[i]
+		if slices.ContainsFunc(e.Keys, func(k tree.Key) bool { return k.Value == "*" }) {
+			break
+		}
+		if i == len(m.Path)-1 && m.Schema.Kind == schema.List && len(e.Keys) == 0 {
+			break
+		}
+		gone = gone.With(e)
+	}
+	return gone
 }
 
 // keep returns the elements that are taken: all is not changed, and returned itself if all are.

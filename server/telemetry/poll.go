@@ -37,8 +37,9 @@ func (f *feed) poll(ctx context.Context) {
 			f.fail(err)
 			return
 		case err != nil:
-			f.hub.log.Warn("reading state failed", "path", f.key.pattern, "err", err)
+			f.failed(err)
 		default:
+			f.failed(nil)
 			f.sweep(all, round)
 		}
 		f.setReady() // after a failure too: all that is read later is told then

@@ -3,9 +3,9 @@ package telemetry
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"time"
 
+	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
 
@@ -35,21 +35,10 @@ type sampleEnd struct {
 
 var errBig = errors.New("the round is too big")
 
-var seed = maphash.MakeSeed()
-
-// hash tells paths apart.
-func hash(p tree.Path) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	for _, e := range p {
-		_, _ = h.WriteString(e.Name)
-		for _, k := range e.Keys {
-			_ = h.WriteByte(1)
-			_, _ = h.WriteString(k.Value)
-		}
-		_ = h.WriteByte(0)
-	}
-	return h.Sum64()
+// seenKey is a leaf by its place in the schema and the hash of its path.
+type seenKey struct {
+	node *schema.Node
+	hash uint64
 }
 
 type seenLeaf struct {
@@ -61,7 +50,7 @@ type seenLeaf struct {
 func (f *feed) sample(ctx context.Context) {
 	tick := time.NewTicker(f.key.interval)
 	defer tick.Stop()
-	seen := map[uint64]seenLeaf{}
+	seen := map[seenKey]seenLeaf{}
 	f.setReady()
 	big := false
 	for n := uint64(1); ; n++ {
@@ -79,8 +68,10 @@ func (f *feed) sample(ctx context.Context) {
 			case errors.Is(err, errBig):
 				r, big, seen = &round{number: n, big: true}, true, nil
 			case err != nil:
-				f.hub.log.Warn("reading state failed", "path", f.key.pattern, "err", err)
+				f.failed(err)
 				continue
+			default:
+				f.failed(nil)
 			}
 		}
 		f.each(func(w *Watch, end *sampleEnd) {
@@ -97,14 +88,14 @@ func (f *feed) sample(ctx context.Context) {
 	}
 }
 
-func (f *feed) gather(ctx context.Context, r *round, seen map[uint64]seenLeaf) error {
+func (f *feed) gather(ctx context.Context, r *round, seen map[seenKey]seenLeaf) error {
 	size := 0
 	err := f.read(ctx, func(b Batch) error {
 		if size += len(b.Leaves); size > maxRound {
 			return errBig
 		}
 		for _, l := range b.Leaves {
-			seen[hash(l.Path)] = seenLeaf{l.Path, r.number}
+			seen[seenKey{l.Schema, hash(l.Path)}] = seenLeaf{l.Path, r.number}
 		}
 		f.hub.events(f.m, b, func(e *Event) { r.events = append(r.events, e) })
 		return ctx.Err()

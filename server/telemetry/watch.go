@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
 
@@ -94,20 +93,6 @@ func (w *Watch) Sample(m tree.Pattern, interval time.Duration, sampled bool) {
 	w.join(k, m)
 }
 
-// plain is the path to the node which all that a pattern takes is below.
-func plain(m tree.Pattern) tree.Path {
-	for i, e := range m.Path {
-		wild := i == len(m.Path)-1 && m.Schema.Kind == schema.List && len(e.Keys) == 0
-		for _, k := range e.Keys {
-			wild = wild || k.Value == "*"
-		}
-		if wild {
-			return m.Path[:i:i]
-		}
-	}
-	return m.Path
-}
-
 // Wait until nothing that changes from now on can be missed.
 func (w *Watch) Wait(ctx context.Context) error {
 	for _, f := range w.feeds {
@@ -172,7 +157,7 @@ func (w *Watch) Drain(ctx context.Context, emit func(*Event) error) error {
 func (w *Watch) readAgain(ctx context.Context, emit func(*Event) error) error {
 	now := time.Now()
 	for _, m := range w.again {
-		if err := emit(&Event{Batch: Batch{Time: now, Deleted: []tree.Path{plain(m)}}}); err != nil {
+		if err := emit(&Event{Batch: Batch{Time: now, Deleted: []tree.Path{within(m, nil)}}}); err != nil {
 			return err
 		}
 	}
@@ -246,8 +231,8 @@ func (w *Watch) fail(err error) {
 
 // Committed tells of a commit: the configuration before and the one which is in force now, and since when. Commits are told in order.
 func (h *Hub) Committed(old, now *tree.Tree, at time.Time) {
+	h.times.commit(old, now, at)
 	h.mu.Lock()
-	h.since = at
 	all := make([]*Watch, 0, len(h.watches))
 	for w := range h.watches {
 		all = append(all, w)

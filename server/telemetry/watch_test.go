@@ -29,12 +29,17 @@ func (s *store) tree() *tree.Tree {
 
 func (s *store) commit(t testing.TB, settings ...string) {
 	t.Helper()
+	s.commitAt(t, time.Now(), settings...)
+}
+
+func (s *store) commitAt(t testing.TB, at time.Time, settings ...string) {
+	t.Helper()
 	old := s.tree()
 	next := edit(t, old, settings...)
 	s.mu.Lock()
 	s.cur = next
 	s.mu.Unlock()
-	s.hub.Committed(old, next, time.Now())
+	s.hub.Committed(old, next, at)
 }
 
 // statusSource tells oper-status, and has counters that are sampled.
