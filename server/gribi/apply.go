@@ -41,10 +41,12 @@ type applied struct {
 // for them, and returns all that have a result now.
 func (t *table) apply(s *session, ops []operation) []applied {
 	b := &batch{t: t}
+	t.batch = b
 	for i := range ops {
 		b.one(s, &ops[i])
 	}
 	b.flush()
+	t.batch = nil
 	return b.done
 }
 
@@ -154,8 +156,8 @@ func (b *batch) carryOut(s *session, op *operation) error {
 		}
 		return b.t.setHop(s, in, op)
 	case aftGroup:
+		b.flush() // routes that go have to go before a group that they use
 		if op.verb == verbDelete {
-			b.flush() // routes that go have to go first
 			return b.t.deleteGroup(s, in, op.key.id)
 		}
 		return b.t.setGroup(s, in, op)

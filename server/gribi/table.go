@@ -88,6 +88,8 @@ type table struct {
 	nGroups   int
 	nPrefixes int
 
+	batch *batch // under way, or nil
+
 	// Operations that wait for what they refer to: by what is missing, and by
 	// the entry that they are about (one each).
 	forward bool
@@ -138,6 +140,9 @@ func (t *table) known() []string {
 // routes the RIB dropped with it. Prefixes of other instances that used its
 // groups go as well.
 func (t *table) forget(in *instance) {
+	if t.batch != nil {
+		t.batch.flush()
+	}
 	var changes []rib.Change
 	for _, other := range t.instances {
 		for p, e := range other.prefixes {
