@@ -23,7 +23,7 @@ type Batch struct {
 	// Time of the event that made the values what they are; for counters and gauges, when they were read.
 	Time   time.Time
 	Leaves []Leaf
-	// Deleted nodes, with all below them.
+	// Deleted nodes, with all below them. They went before the leaves came.
 	Deleted []tree.Path
 }
 
@@ -43,7 +43,8 @@ type Source interface {
 type Watcher interface {
 	Source
 	// Watch calls emit with the changes of what m takes, or more, from before it calls ready until ctx ends; each value once it
-	// has changed, with the time of the event. What can only be read, such as counters, is left out: Sampled says what.
+	// has changed, with the time of the event. What can only be read, such as counters, is left out: Sampled says what. Of an entry of
+	// an AFT all leaves are told if any has changed: what it had before and has not now is gone (OpenConfig's telemetry-atomic).
 	Watch(ctx context.Context, m tree.Pattern, ready func(), emit func(Batch) error) error
 	// Sampled says that changes of a leaf are not told by Watch: counters and the like.
 	Sampled(*schema.Node) bool
