@@ -187,7 +187,9 @@ func (o object) remake(p object) bool {
 		return true // its sizes
 	case o.add.GetInterface() != nil:
 		a, b := o.add.GetInterface(), p.add.GetInterface()
-		return a.GetKind() != b.GetKind() || a.GetDevice() != b.GetDevice() || a.GetParent() != b.GetParent() || a.GetVlanId() != b.GetVlanId()
+		return a.GetKind() != b.GetKind() || a.GetDevice() != b.GetDevice() || a.GetParent() != b.GetParent() || a.GetVlanId() != b.GetVlanId() ||
+			// A device is told when it is started.
+			a.GetRxQueues() != b.GetRxQueues() || a.GetTxQueues() != b.GetTxQueues() || a.GetRxDescriptors() != b.GetRxDescriptors()
 	case o.rank == rankAddress:
 		return true // its prefix length or kind
 	case o.rank == rankListener:

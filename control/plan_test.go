@@ -72,6 +72,10 @@ func TestPlanTouchesWhatDiffers(t *testing.T) {
 		{"device: the sub-interface and addresses go with the port and come back", "iface: a", "iface: c",
 			"-interface eth1.5, -interface eth1, +interface eth1, +interface eth1.5, +address eth1 192.0.2.1, " +
 				"+address eth1.5 2001:db8::1, +neighbor eth1 192.0.2.9, +ra eth1.5"},
+		{"queues", "iface: a", "iface: a, rx-queues: 2",
+			"-interface eth1.5, -interface eth1, +interface eth1, +interface eth1.5, +address eth1 192.0.2.1, " +
+				"+address eth1.5 2001:db8::1, +neighbor eth1 192.0.2.9, +ra eth1.5"},
+		{"descriptors", "iface: b", "iface: b, rx-descriptors: 256", "-interface eth2, +interface eth2, +address eth2 192.0.2.1"},
 		{"VLAN id", "vlan-id: 5", "vlan-id: 6", "-interface eth1.5, +interface eth1.5, +address eth1.5 2001:db8::1, +ra eth1.5"},
 		{"instance of an interface: its addresses are lost", "network-instance: red, ", "network-instance: red, mtu: 1400, ", "+interface eth2"},
 		{"into an instance", "type: loopback", "type: loopback, network-instance: red", "+interface lo0, +address lo0 198.51.100.1"},
