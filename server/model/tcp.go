@@ -232,13 +232,22 @@ func locateListener(l *locator, p tree.Path, steps []step) tree.Path {
 		case "response":
 			return locateResponse(l, p.Name("response"), steps[1:])
 		case "routes":
-			p, steps = entry(p, "routes/route", "path", s.Key), steps[1:]
+			p, steps = entry(p, "routes/route", "path", l.routePath(p, s)), steps[1:]
 			if stepAt(steps, 0).Name == "response" {
 				return locateResponse(l, p.Name("response"), steps[1:])
 			}
 		}
 	}
 	return locateLeaf(p, steps)
+}
+
+// routePath is the path of a route of the listener at p, which the data plane counts.
+func (l *locator) routePath(p tree.Path, s step) string {
+	i := slices.IndexFunc(l.C.TCP.Listeners, func(x config.TCPListener) bool { return x.Name == p.Key("listener", "name") })
+	if i < 0 || s.index() < 0 || l.C.TCP.Listeners[i].HTTP == nil || s.index() >= len(l.C.TCP.Listeners[i].HTTP.Routes) {
+		return s.Key
+	}
+	return l.C.TCP.Listeners[i].HTTP.Routes[s.index()].Path
 }
 
 func locateResponse(l *locator, p tree.Path, steps []step) tree.Path {

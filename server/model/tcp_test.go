@@ -353,6 +353,7 @@ func TestTCPPaths(t *testing.T) {
 		"tcp.listeners[web].proxy":                  "/tcp-termination/listeners/listener[name=web]/proxy",
 		"tcp.listeners[web].proxy.pool":             "/tcp-termination/listeners/listener[name=web]/proxy/config/pool",
 		"tcp.listeners[web].options.synack-retries": "/tcp-termination/listeners/listener[name=web]/options/config/synack-retries",
+		"tcp.listeners[web].http.routes[0].path":    "/tcp-termination/listeners/listener[name=web]/http/routes/route[path=/a.b]/config/path",
 		"tcp.listeners[web].http.routes[/a.b].path": "/tcp-termination/listeners/listener[name=web]/http/routes/route[path=/a.b]/config/path",
 		"tcp.listeners[web].http.routes[/a.b].response.headers[0].name":  headers + "/header[index=1]/config/name",
 		"tcp.listeners[web].http.routes[/a.b].response.headers[1].value": headers + "/header[index=30]/config/value",
