@@ -44,8 +44,12 @@ func PreviewConfig(configFile, stateDir string) (*config.Config, error) {
 
 // storeAlarm makes what is wrong with the files of the configuration an alarm.
 func (c *Controller) storeAlarm(a store.Alarm, on bool) {
+	severity := grpcserver.Major
+	if a.Waits() {
+		severity = grpcserver.Warning
+	}
 	if on {
-		c.alarms.raise(a.ID, grpcserver.Major, "configuration", a.Text)
+		c.alarms.raise(a.ID, severity, "configuration", a.Text)
 	} else {
 		c.alarms.clear(a.ID)
 	}

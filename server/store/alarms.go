@@ -9,6 +9,9 @@ import (
 // Alarm is something that is wrong with the files of the configuration, or waits for somebody.
 type Alarm struct{ ID, Text string }
 
+// Waits says that nothing is wrong, but a commit has to be confirmed.
+func (a Alarm) Waits() bool { return a.ID == pendingAlarm }
+
 // alarms are what is wrong now.
 type alarms struct {
 	mu   sync.Mutex

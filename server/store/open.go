@@ -22,6 +22,9 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	if err := syncDir(o.Dir); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	if err := s.sweep(); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
