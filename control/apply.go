@@ -45,8 +45,7 @@ func (c *Controller) Apply(ctx context.Context, next *config.Config, save func()
 	c.cfg.Store(next)
 	c.term.change(func() {}) // other addresses may have to be announced
 	c.alarms.clear("bgp-config")
-	if !reflect.DeepEqual(old.System.Dataplane, next.System.Dataplane) || old.System.GRPCListen != next.System.GRPCListen ||
-		old.System.MetricsListen != next.System.MetricsListen || old.System.PKIDirectory != next.System.PKIDirectory {
+	if !reflect.DeepEqual(old.System.Dataplane, next.System.Dataplane) || old.System.PKIDirectory != next.System.PKIDirectory {
 		c.log.Warn("part of the system configuration takes effect at the next start")
 	}
 	c.log.Info("configuration applied", "took", time.Since(began))

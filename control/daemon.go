@@ -77,7 +77,6 @@ func RunDaemon(ctx context.Context, o DaemonOptions) error {
 	if err != nil {
 		return err
 	}
-	st.Bind(c)
 	st.OnAlarm(c.storeAlarm)
 	defer st.Watch(func(e store.Event) { setLevel(e.Config) })()
 	d := &daemon{o: o, c: c, st: st, again: make(chan struct{}, 1), started: time.Now()}
@@ -100,6 +99,8 @@ type daemon struct {
 	again chan struct{}
 	gnoi  *gnoiserver.Server
 	hub   *telemetryHub
+	// grpc is the gRPC server's listener.
+	grpc *movable
 	// started is when this program began.
 	started time.Time
 }
@@ -108,10 +109,12 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d.exit = cancel
-	listeners, err := d.listen(cfg)
+	listeners, moving, err := d.listen(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	d.grpc = moving[ListenGRPC]
+	d.st.Bind(&withListeners{d.c, moving})
 	defer func() {
 		for _, l := range listeners {
 			_ = l.Close()
@@ -149,24 +152,42 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// listen opens the listeners: those of the configuration by name, and the unix socket of gRPC.
-func (d *daemon) listen(cfg *config.Config) (map[string]net.Listener, error) {
-	all := map[string]net.Listener{}
+// listen opens the listeners: those of the configuration by name, which can be moved, and the unix socket of gRPC.
+func (d *daemon) listen(ctx context.Context, cfg *config.Config) (map[string]net.Listener, map[string]*movable, error) {
+	all, moving := map[string]net.Listener{}, map[string]*movable{}
 	for _, name := range []string{ListenGRPC, ListenMetrics} {
-		l, err := listener(cfg, name, d.o.Listeners)
+		m, err := d.movable(ctx, cfg, name)
 		if err != nil {
-			return all, err
+			return all, nil, err
 		}
-		if l != nil {
-			all[name] = l
-		}
+		all[name], moving[name] = m, m
 	}
 	l, err := unixListener(filepath.Join(d.o.RuntimeDir, GRPCSocket))
 	if err != nil {
-		return all, fmt.Errorf("gRPC socket: %w", err)
+		return all, nil, fmt.Errorf("gRPC socket: %w", err)
 	}
 	all["unix"] = l
-	return all, nil
+	return all, moving, nil
+}
+
+// movable is the inherited listener of that name, or a new one. An inherited one goes where the configuration says, if that says so.
+func (d *daemon) movable(ctx context.Context, cfg *config.Config, name string) (*movable, error) {
+	m, address := newMovable(name, d.o.Listeners[name], d.o.Logger), ListenAddress(cfg, name)
+	said := cfg.System.GRPCListen
+	if name == ListenMetrics {
+		said = cfg.System.MetricsListen
+	}
+	if m.l != nil && dead(m.l) {
+		_ = m.l.Close()
+		m.l = nil
+	}
+	if m.l != nil && (said == "" || address != "" && sameAddress(m.l, address)) || m.l == nil && address == "" {
+		return m, nil
+	}
+	if err := m.move(ctx, address); err != nil {
+		return nil, fmt.Errorf("system.%s-listen: %w", name, err)
+	}
+	return m, nil
 }
 
 func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
@@ -189,7 +210,7 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 	if d.gnoi, err = d.newGNOI(pki); err != nil {
 		return nil, fmt.Errorf("gNOI: %w", err)
 	}
-	gnmi, err := d.newGNMI(cfg)
+	gnmi, err := d.newGNMI()
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"millrace/server/auth"
-	"millrace/server/config"
 	gnmiserver "millrace/server/gnmi"
 	"millrace/server/model"
 	"millrace/server/state"
@@ -25,8 +24,8 @@ type telemetryHub struct {
 	unwatch func()
 }
 
-// newHub brings the sources together. grpcListen is where the gRPC server listens.
-func (d *daemon) newHub(grpcListen string) (*telemetryHub, error) {
+// newHub brings the sources together.
+func (d *daemon) newHub() (*telemetryHub, error) {
 	s, c := d.st.Schema(), d.c
 	committed := func() time.Time {
 		entry, _, _ := d.st.Current()
@@ -50,7 +49,7 @@ func (d *daemon) newHub(grpcListen string) (*telemetryHub, error) {
 			state.NewBGP(state.BGPOptions{Schema: s, Config: c.Config, Tree: d.st.Tree, Speaker: c.Speaker}),
 			state.NewSystem(state.SystemOptions{
 				Schema: s, Config: c.Config, Tree: d.st.Tree, Machine: machine, Dataplane: c.dp, LastCommit: committed, Version: d.o.Version,
-				Started: d.started, GRPCListen: func() string { return grpcListen },
+				Started: d.started, GRPCListen: d.grpc.address,
 			}),
 			state.NewPlatform(state.PlatformOptions{
 				Schema: s, Config: c.Config, Machine: machine, Dataplane: c.dp, Version: d.o.Version, Started: d.started,
@@ -80,9 +79,9 @@ func (h *telemetryHub) run(ctx context.Context) {
 }
 
 // newGNMI makes the gNMI service and the hub that it reads.
-func (d *daemon) newGNMI(cfg *config.Config) (*gnmiserver.Server, error) {
+func (d *daemon) newGNMI() (*gnmiserver.Server, error) {
 	var err error
-	if d.hub, err = d.newHub(ListenAddress(cfg, ListenGRPC)); err != nil {
+	if d.hub, err = d.newHub(); err != nil {
 		return nil, err
 	}
 	return gnmiserver.New(gnmiserver.Options{

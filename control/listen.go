@@ -26,6 +26,10 @@ const (
 	ListenMetrics = "metrics"
 )
 
+// ListenNetns is the variable of the environment that names, by a path, the network namespace to listen in; default: that of an
+// inherited listener, or our own.
+const ListenNetns = "VNF_LISTEN_NETNS"
+
 // ListenAddress is where a listener of the given name belongs; empty if there is to be none.
 func ListenAddress(c *config.Config, name string) string {
 	a := cmp.Or(c.System.GRPCListen, DefaultGRPCListen)
@@ -67,22 +71,6 @@ func InheritedListeners() (map[string]net.Listener, error) {
 		all[name] = l
 	}
 	return all, nil
-}
-
-// listener returns the inherited listener of that name, or makes one; nil if there is to be none.
-func listener(c *config.Config, name string, inherited map[string]net.Listener) (net.Listener, error) {
-	if l := inherited[name]; l != nil {
-		return l, nil
-	}
-	a := ListenAddress(c, name)
-	if a == "" {
-		return nil, nil
-	}
-	l, err := net.Listen("tcp", a)
-	if err != nil {
-		return nil, fmt.Errorf("system.%s-listen: %w", name, err)
-	}
-	return l, nil
 }
 
 // unixListener listens on a socket of mode 0600, in the place of one that a killed process left.

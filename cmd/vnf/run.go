@@ -116,7 +116,8 @@ func (r *runner) supervise(ctx context.Context, cfg *config.Config, self, netns 
 	}
 	ctl := &child{name: "control", path: self, netns: netns, files: files, log: r.log}
 	ctl.args = func() []string { return r.controlArgs(socket) }
-	ctl.env = []string{"LISTEN_FDS=" + strconv.Itoa(len(files)), "LISTEN_FDNAMES=" + strings.Join(names, ":")}
+	ctl.env = []string{"LISTEN_FDS=" + strconv.Itoa(len(files)), "LISTEN_FDNAMES=" + strings.Join(names, ":"),
+		fmt.Sprintf("%s=/proc/%d/ns/net", control.ListenNetns, os.Getpid())}
 
 	// The control plane ends first, so that it sees a data plane to the end; the data plane when that is done.
 	dpCtx, stopDP := context.WithCancelCause(context.WithoutCancel(ctx))
