@@ -73,6 +73,16 @@ func TestGNMISubscribe(t *testing.T) {
 	b.prints(status, 1, `"by another API"`)
 	c.must(operation{op: "delete", path: eth2 + "/config/description"})
 	b.prints(status, 1, `delete:{elem:{name:"description"`)
+
+	// The stream outlives the data plane.
+	ups := b.prints(status, 2, `string_val:"UP"`)
+	b.ok(b.box.Kill("dataplane"))
+	b.prints(status, ups+1, `string_val:"UP"`)
+	b.ok(b.box.WaitInterfaces("eth1", "eth2"))
+	r2.IP("link", "set", "eth0", "down")
+	downs := b.prints(status, 1, `string_val:"DOWN"`)
+	r2.IP("link", "set", "eth0", "up")
+	t.Logf("a port was told to be down %d times", downs)
 	status.Stop()
 	if n := strings.Count(strings.Join(strings.Fields(status.Output()), ""), "sync_response:true"); n != 1 {
 		t.Errorf("%d sync_response", n)
