@@ -37,7 +37,7 @@ func (o *objects) execute(ctx context.Context, steps []step) ([]failure, error) 
 	for len(steps) > 0 {
 		// A run of deletions is finished before what follows, for it may be waited for.
 		n := 1
-		for n < len(steps) && steps[n].delete == steps[0].delete {
+		for n < len(steps) && steps[n].delete == steps[0].delete && o.moving(steps[n]) == o.moving(steps[0]) {
 			n++
 		}
 		f, err := o.run(ctx, steps[:n])
@@ -50,11 +50,19 @@ func (o *objects) execute(ctx context.Context, steps []step) ([]failure, error) 
 	return failed, nil
 }
 
+// moving says that a step takes an interface to another instance.
+func (o *objects) moving(s step) bool {
+	old, ok := o.have[s.key]
+	return ok && !s.delete && old.moves(s.object)
+}
+
+// run carries out steps of one kind. What is to be deleted or moved may be in use for a moment still.
 func (o *objects) run(ctx context.Context, steps []step) ([]failure, error) {
+	waits := steps[0].delete || o.moving(steps[0])
 	deadline := time.Now().Add(inUsePatience)
 	for {
 		failed, err := o.once(ctx, steps)
-		if err != nil || len(failed) == 0 || !steps[0].delete || time.Now().After(deadline) {
+		if err != nil || len(failed) == 0 || !waits || time.Now().After(deadline) {
 			return failed, err
 		}
 		var again []step

@@ -174,9 +174,17 @@ func (c *Controller) event(ctx context.Context, e *pb.Event) {
 	}
 }
 
-// letGo takes interfaces that are to be deleted out of the RIB and waits until the FIB refers to them no more.
+// letGo takes interfaces that are to be deleted, or to move to another instance, out of the RIB and waits until the FIB refers to them no
+// more.
 func (c *Controller) letGo(ctx context.Context, p plan) {
-	if len(p.del) == 0 {
+	moves := false
+	for _, o := range p.add {
+		if old, ok := c.objects.have[o.key]; ok && old.moves(o) {
+			c.rib.SetInterfaceState(o.iface, false)
+			moves = true
+		}
+	}
+	if len(p.del) == 0 && !moves {
 		return
 	}
 	for _, o := range p.del {

@@ -357,3 +357,80 @@ func refusedRouting(b *bed, c *treeClient) {
 		}
 	}
 }
+
+// A network instance over gNMI: its interfaces, a bounded table, routes of its own, and one that leads out of it.
+func TestGNMIInstances(t *testing.T) {
+	b, _ := newEmptyBox(t)
+	for i := 3; i <= 4; i++ {
+		b.link(i, fmt.Sprintf("r%d", i))
+	}
+	b.stub("r3", "203.0.3.0/24", "2001:db8:c3::/64")
+	b.lab.NS("r3").Sysctl("net.ipv4.ip_forward", "1")
+	b.ok(b.lab.Err())
+	c := &treeClient{&router{t: t, lab: b.lab, box: b.box}, gpb.NewGNMIClient(dialBox(t, b.box, credentials.NewTLS(operator(t, b.box))))}
+	const red = "/network-instances/network-instance[name=red]"
+	member := func(name string) object {
+		return object{"id": name, "config": object{"id": name, "interface": name}}
+	}
+	limit := identity("types", "IPV4")
+	toDefault := staticEntry("10.0.4.0/24", "10.0.4.2")
+	toDefault["next-hops"].(object)["next-hop"].(array)[0].(object)["config"].(object)["vnf-routing:network-instance"] = "default"
+	instance := object{
+		"name": "red", "config": object{"name": "red", "type": identity("network-instance-types", "L3VRF"), "description": "the red one"},
+		"interfaces":   object{"interface": array{member("eth2"), member("eth3")}},
+		"route-limits": object{"route-limit": array{object{"afi": limit, "config": object{"afi": limit, "maximum": 100}}}},
+		"protocols": object{"protocol": array{protocol("STATIC", object{"static-routes": object{"static": array{
+			staticEntry("203.0.3.0/24", "10.0.3.2"), toDefault,
+		}}})}},
+	}
+	c.must(c.set(&gpb.SetRequest{Update: []*gpb.Update{
+		c.update("/interfaces", document(object{"openconfig-interfaces:interface": array{portEntry(1), portEntry(2), portEntry(3), portEntry(4)}})),
+		c.update(red, document(instance)),
+		c.update(niPath+"/protocols/protocol[identifier=STATIC][name=static]", document(protocol("STATIC", object{
+			"static-routes": object{"static": array{object{"prefix": "10.0.2.0/24", "config": object{"prefix": "10.0.2.0/24"}, "next-hops": object{"next-hop": array{
+				object{"index": "7", "config": object{"index": "7", "next-hop": "10.0.2.2", "vnf-routing:network-instance": "red"}}}}}}},
+		}))),
+	}}))
+	b.ok(b.box.WaitInterfaces("eth1", "eth2", "eth3", "eth4"))
+	b.pings("r2", "10.0.3.2", "203.0.3.2", "10.0.4.2") // the last one from red to the default instance and back
+	const entry = "/afts/ipv4-unicast/ipv4-entry[prefix=203.0.3.0/24]/state/"
+	for path, want := range map[string]string{
+		red + "/state/type":        identity("network-instance-types", "L3VRF"),
+		red + "/state/description": "the red one",
+		red + "/route-limits/route-limit[afi=IPV4]/state/installed-routes": "4",
+		red + "/route-limits/route-limit[afi=IPV4]/state/maximum":          "100",
+		red + "/interfaces/interface[id=eth3]/state/interface":             "eth3",
+		red + entry + "origin-protocol":                                    identity("policy-types", "STATIC"),
+		red + entry + "next-hop-group-network-instance":                    "default",
+		niPath + "/state/type":                                             identity("network-instance-types", "DEFAULT_INSTANCE"),
+	} {
+		c.want(path, want)
+	}
+	if _, err := c.get(niPath + entry + "prefix"); status.Code(err) != codes.NotFound {
+		t.Errorf("the route of red is in the default instance: %v", err)
+	}
+	if _, err := b.lab.NS("a").Output("ping", "-c", "1", "-W", "1", "10.0.3.2"); err == nil {
+		t.Error("packets go from the default instance to red without a route")
+	}
+	for _, x := range []struct{ path, doc, at string }{
+		{red + "/config/type", `"` + identity("network-instance-types", "DEFAULT_INSTANCE") + `"`, red + "/config/type"},
+		{red + "/interfaces/interface[id=eth9]/config/id", `"eth9"`, red + "/interfaces/interface[id=eth9]"},
+		{niPath + "/interfaces/interface[id=eth3]/config/id", `"eth3"`, "interface[id=eth3]"},
+		{red + "/protocols/protocol[identifier=BGP][name=bgp]/bgp/global/config/as", "65001", red + "/protocols/protocol[identifier=BGP][name=bgp]"},
+		{"/network-instances/network-instance[name=a b]/config/type", `"` + identity("network-instance-types", "L3VRF") + `"`, "/network-instances/network-instance[name=a b]"},
+	} {
+		err := c.set(&gpb.SetRequest{Update: []*gpb.Update{c.update(x.path, x.doc)}})
+		if code := status.Code(err); code != codes.InvalidArgument && code != codes.FailedPrecondition || !strings.Contains(err.Error(), x.at) {
+			t.Errorf("%s = %s: %v", x.path, x.doc, err)
+		}
+	}
+
+	// An interface moves, and the instance goes.
+	c.must(c.set(&gpb.SetRequest{Delete: []*gpb.Path{c.path(red + "/interfaces/interface[id=eth3]"), c.path(red + "/protocols")}}))
+	b.pings("a", "10.0.3.2")
+	c.must(c.set(&gpb.SetRequest{Delete: []*gpb.Path{c.path(red), c.path(niPath + "/protocols")}}))
+	b.pings("a", "10.0.2.2")
+	if _, err := c.get(red + "/state/type"); status.Code(err) != codes.NotFound {
+		t.Errorf("red is left: %v", err)
+	}
+}
