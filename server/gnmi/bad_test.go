@@ -108,6 +108,7 @@ var badPaths = []bad{
 var badValues = []bad{
 	{"no value", &gpb.SetRequest{Update: []*gpb.Update{{Path: pathOf(eth1 + "/config/mtu")}}}, invalidArgument, []string{"config/mtu", "no value"}},
 	{"empty value", &gpb.SetRequest{Replace: []*gpb.Update{{Path: pathOf(eth1 + "/config/mtu"), Val: &gpb.TypedValue{}}}}, invalidArgument, []string{"config/mtu", "no value"}},
+	//lint:ignore SA1019 it is refused
 	{"deprecated value", &gpb.SetRequest{Update: []*gpb.Update{{Path: pathOf(eth1 + "/config/mtu"), Value: &gpb.Value{Value: []byte("1500")}}}}, invalidArgument, []string{"deprecated"}},
 	badValue("string for a number", eth1+"/config/mtu", strVal("1500"), invalidArgument, "config/mtu", "string_val"),
 	badValue("number for a string", eth1+"/config/description", uintVal(5), invalidArgument, "config/description", "uint_val"),

@@ -180,7 +180,9 @@ func FuzzTypedValue(f *testing.F) {
 	})
 	for i, v := range []*gpb.TypedValue{
 		strVal("x"), strVal("192.0.2.1"), uintVal(5), intVal(-5), list(strVal("a"), uintVal(1)), {Value: &gpb.TypedValue_BoolVal{BoolVal: true}},
-		{Value: &gpb.TypedValue_DoubleVal{DoubleVal: 1.5}}, {Value: &gpb.TypedValue_DecimalVal{DecimalVal: &gpb.Decimal64{Digits: 15, Precision: 1}}},
+		{Value: &gpb.TypedValue_DoubleVal{DoubleVal: 1.5}},
+		//lint:ignore SA1019 clients still send it
+		{Value: &gpb.TypedValue_DecimalVal{DecimalVal: &gpb.Decimal64{Digits: 15, Precision: 1}}},
 		{Value: &gpb.TypedValue_FloatVal{FloatVal: 2}}, {Value: &gpb.TypedValue_BytesVal{BytesVal: []byte("x")}},
 	} {
 		b, err := proto.Marshal(v)

@@ -127,9 +127,11 @@ func decodeScalar(t *schema.Type, tv *gpb.TypedValue) (any, error) {
 		return base64.StdEncoding.EncodeToString(v.BytesVal), nil
 	case *gpb.TypedValue_DoubleVal:
 		return float("double_val", v.DoubleVal, 64, number)
-	case *gpb.TypedValue_FloatVal: //nolint:staticcheck // clients still send it
-		return float("float_val", float64(v.FloatVal), 32, number) //lint:ignore SA1019 clients still send it
-	case *gpb.TypedValue_DecimalVal: //lint:ignore SA1019 clients still send it
+	case *gpb.TypedValue_FloatVal:
+		//lint:ignore SA1019 clients still send it
+		return float("float_val", float64(v.FloatVal), 32, number)
+	case *gpb.TypedValue_DecimalVal:
+		//lint:ignore SA1019 clients still send it
 		d := v.DecimalVal
 		if d.GetPrecision() > 18 {
 			return nil, fmt.Errorf("decimal_val has the precision %d, more than 18", d.GetPrecision())
