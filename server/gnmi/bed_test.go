@@ -53,6 +53,8 @@ type bedOptions struct {
 	// sources of state, for the schema of the bed.
 	sources   func(*schema.Schema) []telemetry.Source
 	maxAnswer int
+	// dir of the store; empty: one of the test's own.
+	dir string
 }
 
 func newBed(t *testing.T, o bedOptions) *bed {
@@ -62,7 +64,10 @@ func newBed(t *testing.T, o bedOptions) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{T: t, schema: s, applier: new(applier)}
-	so := store.Options{Dir: t.TempDir(), Schema: s, Model: model.New(s), Secrets: model.Secrets()}
+	if o.dir == "" {
+		o.dir = t.TempDir()
+	}
+	so := store.Options{Dir: o.dir, Schema: s, Model: model.New(s), Secrets: model.Secrets()}
 	if o.authorize != nil {
 		so.Authorize = func(ctx context.Context, c tree.Change) error { return o.authorize.Check(ctx, c.Path, true) }
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -236,7 +237,13 @@ func TestRandomEdits(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	w := world{rand.New(rand.NewPCG(seed, 1))}
-	b := newBed(t, bedOptions{})
+	o := bedOptions{}
+	// In memory, where there is such a place: this is not about the disk.
+	if dir, err := os.MkdirTemp("/dev/shm", "millrace-edits-*"); err == nil {
+		o.dir = dir
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	}
+	b := newBed(t, o)
 	b.replaceAll(`{"openconfig-network-instance:network-instances": {"network-instance": [
 		{"name": "default", "config": {"type": "DEFAULT_INSTANCE"}, "protocols": {"protocol": [{"identifier": "STATIC", "name": "static"}]}},
 		{"name": "red", "config": {"type": "L3VRF"}}]}}`)
