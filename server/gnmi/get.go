@@ -39,6 +39,12 @@ func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse
 	if err := checkPrefix(req.GetPrefix()); err != nil {
 		return nil, err
 	}
+	select {
+	case s.gets <- struct{}{}:
+		defer func() { <-s.gets }()
+	case <-ctx.Done():
+		return nil, contextError(ctx.Err(), codes.Canceled)
+	}
 	g := &get{s: s, ctx: ctx, kind: req.GetType(), use: use, depth: int(ext.depth), encoding: req.GetEncoding(), left: s.opt.MaxAnswer}
 	resp := &gpb.GetResponse{}
 	for i, p := range paths {

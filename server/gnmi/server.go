@@ -21,6 +21,8 @@ const (
 	defaultMaxAnswer = 16 << 20
 	maxGetPaths      = 1024
 	maxSetPaths      = 100_000
+	// Answers that are put together at one time; more wait.
+	maxGets = 8
 	// Steps of a path, and bytes of the value of a key.
 	maxElems    = 64
 	maxKeyBytes = 4096
@@ -54,6 +56,8 @@ type Server struct {
 	log         *slog.Logger
 	arbitration *arbitration
 	now         func() time.Time
+	// gets has a place for each Get that is under way.
+	gets chan struct{}
 }
 
 // New makes the service.
@@ -67,7 +71,7 @@ func New(o Options) (*Server, error) {
 	if o.MaxAnswer <= 0 {
 		o.MaxAnswer = defaultMaxAnswer
 	}
-	return &Server{opt: o, schema: o.Schema, log: o.Logger, arbitration: newArbitration(), now: time.Now}, nil
+	return &Server{opt: o, schema: o.Schema, log: o.Logger, arbitration: newArbitration(), now: time.Now, gets: make(chan struct{}, maxGets)}, nil
 }
 
 // Register adds the service to a gRPC server.

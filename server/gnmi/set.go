@@ -275,13 +275,17 @@ func lookup(n *tree.Node, p tree.Path) *tree.Node {
 // write gives the node of an operation its value.
 func write(e *tree.Edit, o operation, replace bool) error {
 	at := o.path.String()
+	n := schemaOf(e.Schema(), o.path)
+	if n.Kind == schema.List && n.Config && len(o.path[len(o.path)-1].Keys) == 0 {
+		// Specification section 3.4.5.
+		return fault(codes.InvalidArgument, at, "key %s is missing: a list as a whole is set by what is around it", n.Keys[0])
+	}
 	switch v := o.val.GetValue().(type) {
 	case *gpb.TypedValue_JsonIetfVal:
 		return writeJSON(e, o.path, v.JsonIetfVal, replace)
 	case *gpb.TypedValue_JsonVal:
 		return writeJSON(e, o.path, v.JsonVal, replace)
 	}
-	n := schemaOf(e.Schema(), o.path)
 	if !n.IsLeaf() {
 		return fault(codes.InvalidArgument, at, "is a %s: its value has to be JSON", n.Kind)
 	}
