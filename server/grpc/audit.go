@@ -3,12 +3,12 @@ package grpcserver
 import (
 	"context"
 	"fmt"
-	"path"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
@@ -20,7 +20,7 @@ import (
 type AuditCall struct {
 	// Who is empty where it is not known.
 	Who, Peer string
-	// API is "grpc" for our own services, else the service's name.
+	// API is "grpc" for our own services, else "gnmi", "gnoi", "gnsi", "gribi".
 	API string
 	// Method is the full name, "/service/method".
 	Method string
@@ -30,6 +30,9 @@ type AuditCall struct {
 
 // refusalsPerSecond bounds what strangers can have written to the audit log.
 const refusalsPerSecond = 10
+
+// maxUser bounds the names that clients come with, in bytes.
+const maxUser = 64
 
 // refusals counts those of one second.
 type refusals struct {
@@ -69,11 +72,14 @@ func (s *Server) audit(ctx context.Context, method string, refused bool, err err
 		return
 	}
 	c := AuditCall{API: "grpc", Method: method, Err: err}
-	if service := strings.Trim(path.Dir(method), "/"); !strings.HasPrefix(service, "millrace.") {
-		c.API = service
+	if kind, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "."); kind != "millrace" {
+		c.API = kind
 	}
 	if id, ok := auth.FromContext(ctx); ok {
 		c.Who = id.Name
+	} else if md, _ := metadata.FromIncomingContext(ctx); len(md.Get("username")) == 1 {
+		c.Who = md.Get("username")[0] // as who it came
+		c.Who = strings.ToValidUTF8(c.Who[:min(len(c.Who), maxUser)], "")
 	}
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		c.Peer = p.Addr.String()

@@ -146,7 +146,7 @@ func TestRefusalsAreLimited(t *testing.T) {
 	s.refused.second = 0
 	s.audit(t.Context(), "/gnoi.system.System/Reboot", true, denied)
 	last := got[len(got)-1]
-	if !strings.Contains(last.Err.Error(), "more refusals before") || !errors.Is(last.Err, denied) || last.API != "gnoi.system.System" {
+	if !strings.Contains(last.Err.Error(), "more refusals before") || !errors.Is(last.Err, denied) || last.API != "gnoi" {
 		t.Errorf("what was left out is not told: %v", last)
 	}
 	got = nil

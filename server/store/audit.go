@@ -157,7 +157,11 @@ func (s *Store) Audit(r AuditRecord) {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("reason", r.Reason))
 	}
-	s.log.LogAttrs(context.Background(), level, "configuration "+r.Action+" "+r.Result, attrs...)
+	what := "configuration " + r.Action
+	if strings.HasPrefix(r.Action, "/") { // a call that is not about the configuration
+		what = "call"
+	}
+	s.log.LogAttrs(context.Background(), level, what+" "+r.Result, attrs...)
 	s.audit.write(r)
 }
 
