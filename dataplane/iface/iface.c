@@ -354,6 +354,7 @@ static int change(struct iface *i, const struct iface_config *c, struct dp_error
 {
 	struct port *p = iface_port(i);
 	uint16_t old_mtu = i->mtu, mtu = c->mtu;
+	struct rte_ether_addr mac = i->mac;
 
 	if (check_same(i, c, err) < 0)
 		return -1;
@@ -366,12 +367,16 @@ static int change(struct iface *i, const struct iface_config *c, struct dp_error
 						  : MTU_DEFAULT;
 	if (mtu != 0 && set_mtu(i, mtu, err) < 0)
 		return -1;
-	if (p != NULL && c->has_mac && !rte_is_same_ether_addr(&c->mac, &i->mac)) {
-		if (port_set_mac(p, &c->mac, err) < 0) {
+	if (c->has_mac)
+		mac = c->mac;
+	else if (p != NULL && rte_is_valid_assigned_ether_addr(&p->own_mac))
+		mac = p->own_mac;
+	if (p != NULL && !rte_is_same_ether_addr(&mac, &i->mac)) {
+		if (port_set_mac(p, &mac, err) < 0) {
 			set_mtu(i, old_mtu, NULL);
 			return -1;
 		}
-		i->mac = c->mac;
+		i->mac = mac;
 		mac_changed(i);
 	}
 	if (p != NULL && c->promiscuous != p->promisc &&

@@ -165,6 +165,7 @@ static void test_vlan(void)
 {
 	struct iface_config c = port_config("eth1", "net_null0,no-rx=1"), v, lo;
 	struct iface *p = make(&c), *i, *second;
+	struct rte_ether_addr own;
 
 	v = vlan_config("eth1.10", "nothere", 10);
 	refused(&v, DP_NOT_FOUND, "parent");
@@ -211,10 +212,17 @@ static void test_vlan(void)
 	make(&c);
 	CHECK(i->oper_up && second->oper_up, "down on a port that is up");
 	/* The port's MAC is theirs. */
+	own = p->mac;
 	c.has_mac = true;
 	c.mac = (struct rte_ether_addr){{2, 0, 0, 0, 0, 0x77}};
 	make(&c);
 	CHECK(rte_is_same_ether_addr(&i->mac, &c.mac), "MAC");
+	c.has_mac = false;
+	make(&c);
+	CHECK(rte_is_same_ether_addr(&i->mac, &own) && rte_is_same_ether_addr(&p->mac, &own),
+	      "the device's own MAC is not back");
+	c.has_mac = true;
+	make(&c);
 	CHECK(iface_delete(p, &err) < 0 && err.code == DP_IN_USE, "deleted under its VLANs");
 	delete (i);
 	CHECK(ports[p->port]->vlan_iface[10] == IFACE_NONE, "VLAN id");

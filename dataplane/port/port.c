@@ -160,6 +160,7 @@ static int start(struct port *p, const struct iface_config *c, struct dp_error *
 		p->mtu = mtu;
 	}
 	p->mtu = RTE_MIN(p->mtu, RTE_MIN(p->max_mtu, MTU_MAX));
+	rte_eth_macaddr_get(p->id, &p->own_mac);
 	if (c->has_mac && port_set_mac(p, &c->mac, err) < 0)
 		return -1;
 	if (c->mtu != 0 && c->mtu != p->mtu && port_set_mtu(p, c->mtu, err) < 0)
@@ -261,6 +262,9 @@ void port_destroy(struct port *p)
 	dp_rcu_synchronize();
 	rte_eth_dev_callback_unregister(p->id, RTE_ETH_EVENT_INTR_LSC, on_link, NULL);
 	rte_eth_dev_callback_unregister(p->id, RTE_ETH_EVENT_INTR_RMV, on_link, NULL);
+	/* A netdev would keep it. */
+	if (memcmp(&p->mac64, &p->own_mac, sizeof(p->own_mac)) != 0)
+		port_set_mac(p, &p->own_mac, NULL);
 	rte_eth_dev_stop(p->id);
 	rte_eth_dev_close(p->id);
 	device_remove(dev);

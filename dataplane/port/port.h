@@ -43,6 +43,8 @@ struct port {
 	uint16_t max_mtu;
 	/* In force. */
 	uint16_t mtu;
+	/* The device's own, before it was given another. */
+	struct rte_ether_addr own_mac;
 	struct rte_eth_stats stats_base;
 	/* File descriptors found behind the queues of an af_packet or af_xdp device. */
 	int wake_fd[64];
