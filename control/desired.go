@@ -40,6 +40,8 @@ type object struct {
 	add   *pb.Op
 	// del is nil for what cannot be deleted.
 	del *pb.Op
+	// found says that it was read back from the data plane.
+	found bool
 }
 
 // desired lists what the data plane has to have by a configuration, in the order in which it is made.
@@ -189,7 +191,8 @@ func (o object) remake(p object) bool {
 		a, b := o.add.GetInterface(), p.add.GetInterface()
 		return a.GetKind() != b.GetKind() || a.GetDevice() != b.GetDevice() || a.GetParent() != b.GetParent() || a.GetVlanId() != b.GetVlanId() ||
 			// A device is told when it is started.
-			a.GetRxQueues() != b.GetRxQueues() || a.GetTxQueues() != b.GetTxQueues() || a.GetRxDescriptors() != b.GetRxDescriptors()
+			o.other(a.GetRxQueues(), b.GetRxQueues()) || o.other(a.GetTxQueues(), b.GetTxQueues()) ||
+			!o.found && (a.GetRxDescriptors() != b.GetRxDescriptors() || a.GetTxDescriptors() != b.GetTxDescriptors())
 	case o.rank == rankAddress:
 		return true // its prefix length or kind
 	case o.rank == rankListener:
@@ -197,6 +200,11 @@ func (o object) remake(p object) bool {
 	}
 	return false
 }
+
+// other says that a port has other queues than are wanted. What was read back is what the default came to, where there is nothing else
+// wanted, and numbers of descriptors are what the device made of those it was told: a port is not made anew for that, which would be a
+// hole in forwarding each time vnf starts.
+func (o object) other(have, want uint32) bool { return have != want && (want != 0 || !o.found) }
 
 // moves says whether writing p over o takes from the interface what is on it.
 func (o object) moves(p object) bool {

@@ -162,7 +162,7 @@ func (o *objects) readBack(ctx context.Context, owner string) error {
 			f.Type = config.Loopback
 		}
 		obj := ifaceObject(&f)
-		obj.add = &pb.Op{Op: &pb.Op_Interface{Interface: m}}
+		obj.add, obj.found = &pb.Op{Op: &pb.Op_Interface{Interface: m}}, true
 		o.have[obj.key] = obj
 	}
 	return o.readAddresses(ctx, owner)

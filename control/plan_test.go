@@ -108,3 +108,25 @@ func TestPlanToNothing(t *testing.T) {
 		t.Errorf("addresses go with their interfaces: %s", show(steps))
 	}
 }
+
+// What the data plane made of defaults and of descriptors is no reason to make a port anew when vnf starts again.
+func TestPortReadBackStays(t *testing.T) {
+	iface := func(rxq, rxd, txd uint32) object {
+		f := config.Interface{Name: "eth1", Type: config.Port, Iface: "a", RxQueues: rxq, RxDescriptors: rxd, TxDescriptors: txd}
+		return ifaceObject(&f)
+	}
+	have := iface(4, 1024, 1024)
+	have.found = true
+	for _, c := range []struct {
+		want   object
+		remake bool
+	}{{iface(0, 0, 0), false}, {iface(4, 1000, 0), false}, {iface(2, 0, 0), true}} {
+		if got := have.remake(c.want); got != c.remake {
+			t.Errorf("%v over what was read back: made anew %v, want %v", c.want.add, got, c.remake)
+		}
+	}
+	have.found = false
+	if !have.remake(iface(4, 1024, 512)) || !have.remake(iface(0, 1024, 1024)) {
+		t.Error("a change of the configuration is not carried out")
+	}
+}
