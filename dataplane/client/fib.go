@@ -108,12 +108,12 @@ func fibOp(o *fib.Op) (*pb.Op, error) {
 		return &pb.Op{Op: &pb.Op_NextHopDelete{NextHopDelete: o.ID}}, nil
 	case fib.GroupUpsert:
 		g := &pb.Group{Id: o.ID, LikeId: o.Like, Members: make([]*pb.Member, len(o.Members))}
-		most := uint32(maxWeight)
+		most := map[uint8]uint32{} // of each level of backups
 		for _, m := range o.Members {
-			most = max(most, m.Weight)
+			most[m.Backup] = max(most[m.Backup], m.Weight, maxWeight)
 		}
 		for i, m := range o.Members {
-			g.Members[i] = &pb.Member{NextHopId: m.NextHop, Weight: max(1, m.Weight*maxWeight/most)}
+			g.Members[i] = &pb.Member{NextHopId: m.NextHop, Weight: max(1, m.Weight*maxWeight/most[m.Backup]), Backup: uint32(m.Backup)}
 		}
 		return &pb.Op{Op: &pb.Op_Group{Group: g}}, nil
 	case fib.GroupDelete:

@@ -22,7 +22,8 @@ struct group_ctl {
 	/* The next hop of a group of group_of_nexthop(); 0 for those of clients. */
 	uint32_t own_nh;
 	struct group_obj *obj;
-	/* Per bucket the member (index into obj->member) it belongs to while all are alive. */
+	/* Per bucket the member (index into obj->member) it belongs to while all of the first level
+	 * are alive. */
 	uint8_t *base;
 	uint16_t n_buckets;
 };
@@ -182,18 +183,41 @@ static int usability(uint32_t nh)
 	}
 }
 
-/* Shares n buckets among the weights: each gets its integral part, the largest remainders one more.
- */
-static void targets(const struct group_obj *o, uint16_t n, uint16_t *target)
+/* The lowest level that has a member as usable as this; GROUP_BACKUP_MAX + 1 if none has. */
+static uint8_t level_of(const struct group_obj *o, const uint32_t *nh, int usable)
+{
+	uint8_t level = GROUP_BACKUP_MAX + 1;
+
+	for (unsigned int i = 0; i < o->n; i++)
+		if (usability(nh[i]) >= usable)
+			level = RTE_MIN(level, o->member[i].backup);
+	return level;
+}
+
+static uint8_t first_level(const struct group_obj *o)
+{
+	uint8_t level = GROUP_BACKUP_MAX;
+
+	for (unsigned int i = 0; i < o->n; i++)
+		level = RTE_MIN(level, o->member[i].backup);
+	return level;
+}
+
+/* Shares n buckets among the weights of a level: each gets its integral part, the largest
+ * remainders one more. */
+static void targets(const struct group_obj *o, uint8_t level, uint16_t n, uint16_t *target)
 {
 	uint32_t sum = 0, given = 0;
 	uint32_t rem[GROUP_MEMBERS_MAX];
 
 	for (unsigned int i = 0; i < o->n; i++)
-		sum += o->member[i].weight;
+		if (o->member[i].backup == level)
+			sum += o->member[i].weight;
 	for (unsigned int i = 0; i < o->n; i++) {
 		uint32_t share = (uint32_t)n * o->member[i].weight;
 
+		if (o->member[i].backup != level)
+			share = 0;
 		target[i] = (uint16_t)(share / sum);
 		rem[i] = share % sum;
 		given += target[i];
@@ -225,14 +249,16 @@ static uint16_t bucket_count(const struct group_obj *o)
 
 /*
  * Gives each bucket a member. Buckets of members that stay keep them as far as their share allows
- * (RFC 2992's concern: flows should not move without need).
+ * (RFC 2992's concern: flows should not move without need). Others than those of the level get
+ * none.
  */
-static void share_out(const struct group_obj *o, uint8_t *base, uint16_t n, const uint8_t *prev)
+static void share_out(const struct group_obj *o, uint8_t level, uint8_t *base, uint16_t n,
+		      const uint8_t *prev)
 {
 	uint16_t target[GROUP_MEMBERS_MAX];
 	unsigned int next = 0;
 
-	targets(o, n, target);
+	targets(o, level, n, target);
 	for (uint16_t b = 0; b < n; b++) {
 		base[b] = UINT8_MAX;
 		if (prev != NULL && prev[b] != UINT8_MAX && target[prev[b]] > 0) {
@@ -276,7 +302,9 @@ static struct retired group_write(uint32_t gid)
 	struct group_ctl *c = &ctl[gid];
 	struct group_obj *o = c->obj;
 	uint32_t nh[GROUP_MEMBERS_MAX];
-	uint8_t live[GROUP_MEMBERS_MAX];
+	uint8_t live[GROUP_MEMBERS_MAX], of_level[GROUP_BUCKETS_MAX];
+	const uint8_t *base = c->base;
+	uint8_t level;
 	unsigned int n_live = 0, k = 0;
 	struct retired old;
 	uint32_t *b;
@@ -286,10 +314,11 @@ static struct retired group_write(uint32_t gid)
 		nh[i] = member_nh(o, i);
 		best = RTE_MAX(best, usability(nh[i]));
 	}
+	level = level_of(o, nh, best);
 	o->members_up = 0;
 	for (unsigned int i = 0; i < o->n; i++) {
 		o->members_up += usability(nh[i]) == 2;
-		if (usability(nh[i]) == best && best > 0)
+		if (usability(nh[i]) == best && best > 0 && o->member[i].backup == level)
 			live[n_live++] = (uint8_t)i;
 	}
 	if (n_live == 0 || n_live == 1)
@@ -298,8 +327,12 @@ static struct retired group_write(uint32_t gid)
 	/* Degraded but forwarding: all on the first live member. */
 	if (b == NULL)
 		return publish_direct(gid, nh[live[0]]);
+	if (level != first_level(o)) {
+		share_out(o, level, of_level, c->n_buckets, NULL);
+		base = of_level;
+	}
 	for (uint16_t i = 0; i < c->n_buckets; i++) {
-		uint32_t of = nh[c->base[i]];
+		uint32_t of = nh[base[i]];
 
 		if (usability(of) != best)
 			of = nh[live[k++ % n_live]];
@@ -413,7 +446,8 @@ static bool same_members(const struct group_obj *a, const struct group_obj *b)
 		return false;
 	for (unsigned int i = 0; i < a->n; i++)
 		if (a->member[i].nh_id != b->member[i].nh_id ||
-		    a->member[i].weight != b->member[i].weight)
+		    a->member[i].weight != b->member[i].weight ||
+		    a->member[i].backup != b->member[i].backup)
 			return false;
 	return true;
 }
@@ -480,10 +514,10 @@ int group_obj_set(const struct group_obj *want, struct dp_error *err)
 		if (prev == NULL)
 			goto no_memory;
 		carry_over(from, fresh, prev, n_buckets);
-		share_out(fresh, base, n_buckets, prev);
+		share_out(fresh, first_level(fresh), base, n_buckets, prev);
 		free(prev);
 	} else {
-		share_out(fresh, base, n_buckets, NULL);
+		share_out(fresh, first_level(fresh), base, n_buckets, NULL);
 	}
 	if (o == NULL && rte_hash_add_key_data(by_id, &want->id, (void *)(uintptr_t)gid) != 0) {
 		free_list[n_free++] = gid;

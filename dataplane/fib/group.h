@@ -2,7 +2,8 @@
 /*
  * Next-hop groups: what FIB entries point to. A group of one is a direct reference; a larger one
  * has 64 to 256 buckets that the flow hash selects. When a member dies its buckets, and only they,
- * go to the others.
+ * go to the others. Members may be backups, in levels: only those of the lowest level that has one
+ * alive are used.
  */
 #ifndef MILLRACE_GROUP_H
 #define MILLRACE_GROUP_H
@@ -13,6 +14,7 @@
 
 #define GROUP_MEMBERS_MAX 64
 #define GROUP_BUCKETS_MAX 1024
+#define GROUP_BACKUP_MAX  15
 
 /* The data plane's view, 8 bytes, written at once. */
 union group {
@@ -60,6 +62,8 @@ struct group_obj {
 	struct {
 		uint64_t nh_id;
 		uint8_t weight;
+		/* 0 to GROUP_BACKUP_MAX. */
+		uint8_t backup;
 	} member[GROUP_MEMBERS_MAX];
 	/* Of a new group: the id of one whose flows it takes over; members of both keep theirs. */
 	uint64_t like;

@@ -112,6 +112,57 @@ static void test_weights(void)
 	CHECK(group_obj_delete(1, 1, &err) == 0, "%s", err.message);
 }
 
+static void test_backup(void)
+{
+	struct group_obj g = {.id = 1, .n = 5, .owner = one};
+	uint32_t nh[HASHES], before[HASHES];
+
+	/* 0 and 1 in front, 2 (twice the weight) and 3 behind, 4 last. */
+	for (unsigned int i = 0; i < 5; i++) {
+		g.member[i].nh_id = 100 + i;
+		g.member[i].weight = i == 2 ? 2 : 1;
+		g.member[i].backup = (uint8_t)(i / 2);
+	}
+	CHECK(group_obj_set(&g, &err) == 0, "%s", err.message);
+	select_all(1, before);
+	CHECK(share(before, line(0)) == HASHES / 2 && share(before, line(1)) == HASHES / 2,
+	      "%u, %u", share(before, line(0)), share(before, line(1)));
+	gateway_up(0, false);
+	select_all(1, nh);
+	CHECK(share(nh, line(1)) == HASHES, "%u", share(nh, line(1)));
+	/* All in front are dead: those behind take over by their weights. */
+	gateway_up(1, false);
+	select_all(1, nh);
+	CHECK(share(nh, line(2)) > HASHES / 2 && share(nh, line(3)) > HASHES / 4 &&
+		      share(nh, line(2)) + share(nh, line(3)) == HASHES,
+	      "%u, %u", share(nh, line(2)), share(nh, line(3)));
+	gateway_up(2, false);
+	select_all(1, nh);
+	CHECK(share(nh, line(3)) == HASHES, "%u", share(nh, line(3)));
+	gateway_up(3, false);
+	select_all(1, nh);
+	CHECK(share(nh, line(4)) == HASHES, "%u", share(nh, line(4)));
+	gateway_up(4, false);
+	select_all(1, nh);
+	CHECK(share(nh, nh_down) == HASHES, "%u", share(nh, nh_down));
+	/* Back, in any order: one in front is enough, and all is as it was. */
+	gateway_up(2, true);
+	gateway_up(1, true);
+	select_all(1, nh);
+	CHECK(share(nh, line(1)) == HASHES, "%u", share(nh, line(1)));
+	gateway_up(4, true);
+	gateway_up(3, true);
+	gateway_up(0, true);
+	select_all(1, nh);
+	CHECK(memcmp(nh, before, sizeof(nh)) == 0, "flows moved");
+	/* One that becomes a backup. */
+	g.member[1].backup = 1;
+	CHECK(group_obj_set(&g, &err) == 0, "%s", err.message);
+	select_all(1, nh);
+	CHECK(share(nh, line(0)) == HASHES, "%u", share(nh, line(0)));
+	CHECK(group_obj_delete(1, 1, &err) == 0, "%s", err.message);
+}
+
 static void test_resilience(void)
 {
 	static const unsigned int m[] = {0, 1, 2, 3};
@@ -315,6 +366,7 @@ void test_groups(void)
 	for (unsigned int k = 0; k < GROUP_MEMBERS_MAX; k++)
 		add_gateway(k);
 	test_weights();
+	test_backup();
 	test_resilience();
 	test_many();
 	test_references();

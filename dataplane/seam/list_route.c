@@ -72,6 +72,7 @@ static PB(GroupState) *group_state(struct arena *a, const struct group_obj *o)
 			return NULL;
 		mem->next_hop_id = o->member[k].nh_id;
 		mem->weight = o->member[k].weight;
+		mem->backup = o->member[k].backup;
 		c->members[c->n_members++] = mem;
 	}
 	m->config = c;
@@ -104,8 +105,8 @@ int list_groups(struct page *p, struct dp_error *err)
 		if (m == NULL)
 			return list_no_memory(err);
 		p->out->groups[p->out->n_groups++] = m;
-		/* Of a member at most: tag and length, id, weight. */
-		bytes += 64 + o->n * 16u;
+		/* Of a member at most: tag and length, id, weight, backup. */
+		bytes += 64 + o->n * 18u;
 	}
 	return 0;
 }

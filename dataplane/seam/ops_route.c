@@ -136,6 +136,9 @@ int op_group(const PB(Group) *m, struct owner_tag tag, struct dp_error *err)
 		snprintf(field, sizeof(field), "members[%zu].weight", k);
 		if (valid_range(mem->weight, 0, 255, field, err) < 0)
 			return -1;
+		snprintf(field, sizeof(field), "members[%zu].backup", k);
+		if (valid_range(mem->backup, 0, GROUP_BACKUP_MAX, field, err) < 0)
+			return -1;
 		snprintf(field, sizeof(field), "members[%zu].next_hop_id", k);
 		if (nh_obj_find(mem->next_hop_id) == NULL)
 			return dp_fail(err, DP_NOT_FOUND, field, "there is no next hop %" PRIu64,
@@ -147,6 +150,7 @@ int op_group(const PB(Group) *m, struct owner_tag tag, struct dp_error *err)
 					       mem->next_hop_id);
 		o.member[k].nh_id = mem->next_hop_id;
 		o.member[k].weight = mem->weight != 0 ? (uint8_t)mem->weight : 1;
+		o.member[k].backup = (uint8_t)mem->backup;
 	}
 	o.n = (uint16_t)m->n_members;
 	have = group_obj_find(m->id);

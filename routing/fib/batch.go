@@ -198,7 +198,7 @@ func (p *Programmer) build(b *batch) {
 			o.Like = p.id(d.Like)
 		}
 		for j, h := range b.groupHops[i] {
-			o.Members[j] = Member{NextHop: p.id(h.n), Weight: d.Members[j].Weight}
+			o.Members[j] = Member{NextHop: p.id(h.n), Weight: d.Members[j].Weight, Backup: d.Members[j].Backup}
 		}
 		b.ops = append(b.ops, o)
 	}

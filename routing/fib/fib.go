@@ -83,10 +83,12 @@ type Op struct {
 	Prefix netip.Prefix // of a route
 }
 
-// Member is a next hop of a group with its weight, 1 to rib.MaxWeight.
+// Member is a next hop of a group with its weight, 1 to rib.MaxWeight, and the
+// number of its backup: see rib.Member.
 type Member struct {
 	NextHop uint64
 	Weight  uint32
+	Backup  uint8
 }
 
 // Code says why the data plane refused an operation.

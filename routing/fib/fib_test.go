@@ -211,7 +211,7 @@ func TestRestart(t *testing.T) {
 	// What an earlier control plane left.
 	stale := fakeKey{"default", netip.MustParsePrefix("203.0.113.0/24")}
 	b.f.routes[stale] = fakeRoute{3, 3<<32 | 1}
-	b.f.groups[3<<32|1] = fakeGroup{3, []Member{{3<<32 | 1, 1}}}
+	b.f.groups[3<<32|1] = fakeGroup{3, []Member{{NextHop: 3<<32 | 1, Weight: 1}}}
 	b.f.hops[3<<32|1] = fakeHop{3, Op{}}
 	b.p.Replay(4)
 	for i := range 300 {

@@ -49,7 +49,8 @@ type group struct {
 	cands   uint32 // list of the candidates that use it
 	ncands  int
 	members []Member // resolved; never modified once set; nil: unresolved
-	last    []Member // the last members that were not nil
+	backups []Member // what takes over when the data plane finds the members dead; never modified once set
+	last    []Member // the last members that were not nil, with their backups
 	via     []uint32 // groups that the hops resolve through
 	deps    map[uint32]struct{}
 

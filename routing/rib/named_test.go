@@ -2,6 +2,7 @@ package rib
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 )
 
@@ -103,6 +104,28 @@ func TestBackup(t *testing.T) {
 		NextHop{Addr: addr("10.0.1.3"), Backup: 1})
 	must(t, r, gribi("198.51.100.0/24", "g"))
 	want(t, r, "198.51.100.1", "eth0/10.0.0.2")
+	ds, _ := f.Pull(nil, 10)
+	f.Ack(ds, make([]uint8, len(ds)))
+	if len(ds) != 4 {
+		t.Fatalf("%+v", ds)
+	}
+	for _, d := range ds { // the FIB has the backups, for neighbours that die
+		if d.Op != GroupUpdate || len(d.Members) == 1 {
+			continue
+		}
+		if s := fmt.Sprint(members(d.Members), d.Members[0].Backup, d.Members[1].Backup, d.Members[2].Backup); s != "eth0/10.0.0.2 eth1/10.0.1.2 eth1/10.0.1.30 1 1" {
+			t.Error(s)
+		}
+	}
+	set(t, r, "g", NextHop{Addr: addr("10.0.0.2"), Backup: 0}, NextHop{Addr: addr("10.0.0.2"), Backup: 1},
+		NextHop{Addr: addr("10.0.1.3"), Backup: 2}) // each is there once
+	if ds, _ := f.Pull(nil, 10); len(ds) != 1 || members(ds[0].Members) != "eth0/10.0.0.2 eth1/10.0.1.3" {
+		t.Errorf("%+v", ds)
+	} else {
+		f.Ack(ds, []uint8{0})
+	}
+	set(t, r, "g", NextHop{Addr: addr("10.0.0.2"), Backup: 0}, NextHop{Addr: addr("10.0.1.2"), Backup: 1},
+		NextHop{Addr: addr("10.0.1.3"), Backup: 1})
 	pull(f)
 	r.SetInterfaceState("eth0", false)
 	want(t, r, "198.51.100.1", "eth1/10.0.1.2 eth1/10.0.1.3")

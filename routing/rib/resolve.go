@@ -34,9 +34,9 @@ type part struct {
 	members []Member
 }
 
-// top resolves a group and returns its members and the groups that its hops
-// led to directly.
-func (v *resolver) top(gi uint32) (members []Member, via []uint32) {
+// top resolves a group and returns its members, their backups and the groups
+// that its hops led to directly.
+func (v *resolver) top(gi uint32) (members, backups []Member, via []uint32) {
 	g := v.r.groups[gi]
 	v.stack = append(v.stack, gi)
 	parts := make([]part, 0, len(g.hops))
@@ -56,10 +56,11 @@ func (v *resolver) top(gi uint32) (members []Member, via []uint32) {
 		parts = append(parts, part{h.weight, h.backup, m})
 	}
 	if g.kind != KindUnicast {
-		return []Member{{Kind: g.kind, Weight: 1}}, nil
+		return []Member{{Kind: g.kind, Weight: 1}}, nil, nil
 	}
 	slices.Sort(via)
-	return choose(parts), via
+	members, rest := choose(parts)
+	return members, behind(members, rest), via
 }
 
 // nested resolves a group that another leads to. cut is the lowest level of
@@ -87,7 +88,7 @@ func (v *resolver) nested(gi uint32) (members []Member, cut int) {
 		parts = append(parts, part{g.hops[i].weight, g.hops[i].backup, m})
 	}
 	v.stack = v.stack[:level]
-	members = choose(parts)
+	members, _ = choose(parts)
 	switch {
 	case cut > level: // in no loop, thus independent of how we came here
 		if v.memo == nil {
@@ -167,20 +168,40 @@ func compareMembers(a, b Member) int {
 	return a.Gateway.Compare(b.Gateway)
 }
 
-// choose combines the first hops that resolve: those in use, else the backups.
-// Hops are in the order of NextHop.Backup.
-func choose(parts []part) []Member {
+// choose combines the first hops that resolve: those in use, else the backups,
+// and returns the parts behind them. Hops are in the order of NextHop.Backup.
+func choose(parts []part) (members []Member, rest []part) {
 	for len(parts) > 0 {
 		n := 1
 		for n < len(parts) && parts[n].backup == parts[0].backup {
 			n++
 		}
 		if m := combine(parts[:n]); m != nil {
-			return m
+			return m, parts[n:]
 		}
 		parts = parts[n:]
 	}
-	return nil
+	return nil, nil
+}
+
+// behind combines the parts behind a group's members to their backups, of which
+// each is there once, at its first place, and as many as there is room for.
+func behind(members []Member, rest []part) (backups []Member) {
+	for level := uint8(1); len(rest) > 0; level++ {
+		var next []Member
+		if next, rest = choose(rest); next == nil {
+			break
+		}
+		for _, m := range next {
+			same := func(o Member) bool { return compareMembers(m, o) == 0 }
+			if slices.ContainsFunc(members, same) || slices.ContainsFunc(backups, same) || len(members)+len(backups) >= MaxNextHops {
+				continue
+			}
+			m.Backup = level
+			backups = append(backups, m)
+		}
+	}
+	return backups
 }
 
 // combine merges the members of the hops. Each hop's weight is shared out among

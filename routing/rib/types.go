@@ -171,6 +171,10 @@ type Member struct {
 	Interface string     // egress
 	Gateway   netip.Addr // invalid: the packet's destination is on the link
 	Weight    uint32
+	// Backup is not 0 of members that only take over while none of a smaller
+	// number is alive. Such are in a Delta alone: elsewhere members are those in
+	// use as far as the RIB knows.
+	Backup uint8
 }
 
 // FieldError is the error for a bad value in a request.

@@ -182,7 +182,7 @@ func pick(set map[uint32]struct{}) []uint32 {
 func (r *RIB) resolveGroup(gi uint32) {
 	g := r.groups[gi]
 	v := resolver{r: r}
-	members, via := v.top(gi)
+	members, backups, via := v.top(gi)
 	w := &r.work
 	w.mark++
 	if r.setVia(gi, g, via) {
@@ -197,16 +197,23 @@ func (r *RIB) resolveGroup(gi uint32) {
 		g.op, g.flips = w.op, 0
 	}
 	if g.flips > maxFlips && len(members) > 0 {
-		members = nil
+		members, backups = nil, nil
 		w.suspects[gi] = struct{}{}
 	}
 	if slices.Equal(members, g.members) {
+		if !slices.Equal(backups, g.backups) {
+			g.backups, g.last = backups, slices.Concat(members, backups)
+			r.feedGroup(gi)
+		}
 		return
 	}
 	was := g.ok()
-	g.members = members
+	g.members, g.backups = members, backups
 	if members != nil {
 		g.last = members
+		if backups != nil {
+			g.last = slices.Concat(members, backups)
+		}
 	}
 	w.gen++
 	r.markDeps(g)
@@ -326,6 +333,6 @@ func (r *RIB) direct(set uint32) bool {
 // now may be in the way.
 func (r *RIB) safeToInstall(ei, set uint32) bool {
 	v := resolver{r: r, overEntry: ei, overSet: set}
-	members, _ := v.top(set)
+	members, _, _ := v.top(set)
 	return len(members) > 0
 }

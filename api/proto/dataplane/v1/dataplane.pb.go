@@ -3596,7 +3596,9 @@ type Member struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	NextHopId uint64                 `protobuf:"varint,1,opt,name=next_hop_id,json=nextHopId,proto3" json:"next_hop_id,omitempty"`
 	// 1 to 255; 0 means 1.
-	Weight        uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	// 0 to 15. Members of a number are used only while none of a smaller one is alive.
+	Backup        uint32 `protobuf:"varint,3,opt,name=backup,proto3" json:"backup,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3641,6 +3643,13 @@ func (x *Member) GetNextHopId() uint64 {
 func (x *Member) GetWeight() uint32 {
 	if x != nil {
 		return x.Weight
+	}
+	return 0
+}
+
+func (x *Member) GetBackup() uint32 {
+	if x != nil {
+		return x.Backup
 	}
 	return 0
 }
@@ -10713,10 +10722,11 @@ const file_dataplane_v1_dataplane_proto_rawDesc = "" +
 	"\x05Group\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x127\n" +
 	"\amembers\x18\x02 \x03(\v2\x1d.millrace.dataplane.v1.MemberR\amembers\x12\x17\n" +
-	"\alike_id\x18\x03 \x01(\x04R\x06likeId\"@\n" +
+	"\alike_id\x18\x03 \x01(\x04R\x06likeId\"X\n" +
 	"\x06Member\x12\x1e\n" +
 	"\vnext_hop_id\x18\x01 \x01(\x04R\tnextHopId\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\rR\x06weight\"k\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x16\n" +
+	"\x06backup\x18\x03 \x01(\rR\x06backup\"k\n" +
 	"\x05Route\x12\x10\n" +
 	"\x03vrf\x18\x01 \x01(\tR\x03vrf\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\fR\x06prefix\x12\x1d\n" +
