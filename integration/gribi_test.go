@@ -188,11 +188,6 @@ func gribiPrefix(instance, prefix string, id uint64, groupInstance string) *spb.
 	return o
 }
 
-func gribiDelete(o *spb.AFTOperation) *spb.AFTOperation {
-	o.Op = spb.AFTOperation_DELETE
-	return o
-}
-
 func sessionParams(redundancy spb.SessionParameters_ClientRedundancy, persistence spb.SessionParameters_AFTPersistence) *spb.SessionParameters {
 	return &spb.SessionParameters{Redundancy: redundancy, Persistence: persistence, AckType: spb.SessionParameters_RIB_AND_FIB_ACK}
 }
