@@ -27,10 +27,15 @@ import (
 type applier struct {
 	refuse error
 	runs   int
+	// wait is closed when Apply may go on; nil: at once.
+	wait chan struct{}
 }
 
 func (a *applier) Apply(_ context.Context, _ *config.Config, save func() error) error {
 	a.runs++
+	if a.wait != nil {
+		<-a.wait
+	}
 	if a.refuse != nil {
 		return a.refuse
 	}

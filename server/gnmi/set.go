@@ -47,7 +47,7 @@ func (s *Server) Set(ctx context.Context, req *gpb.SetRequest) (*gpb.SetResponse
 	if err := s.arbitration.elect(ext.arbitration); err != nil {
 		return nil, err
 	}
-	at, err := s.commit(ctx, ops, ext.commit)
+	at, err := s.commit(ctx, ops, ext)
 	if err != nil {
 		return nil, commitError(err)
 	}
@@ -122,7 +122,8 @@ func (s *Server) operations(req *gpb.SetRequest) ([]operation, error) {
 }
 
 // commit carries out the operations, and what the client asked for about confirmation. It returns when.
-func (s *Server) commit(ctx context.Context, ops []operation, c *epb.Commit) (time.Time, error) {
+func (s *Server) commit(ctx context.Context, ops []operation, ext extensions) (time.Time, error) {
+	c := ext.commit
 	req := store.Request{API: "gnmi"}
 	if c != nil {
 		if err := checkAction(c, len(ops)); err != nil {
@@ -143,6 +144,10 @@ func (s *Server) commit(ctx context.Context, ops []operation, c *epb.Commit) (ti
 		return s.now(), nil
 	}
 	res, err := s.opt.Store.Commit(ctx, req, func(e *tree.Edit) error {
+		// Another may have become the master while this one waited for its turn.
+		if err := s.arbitration.elect(ext.arbitration); err != nil {
+			return err
+		}
 		return s.apply(e, ops)
 	})
 	return res.Time, err

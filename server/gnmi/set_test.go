@@ -12,6 +12,7 @@ import (
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	epb "github.com/openconfig/gnmi/proto/gnmi_ext"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -266,6 +267,46 @@ func TestArbitration(t *testing.T) {
 	_, err = b.client.Set(b.ctx, stale)
 	wantError(t, err, codes.PermissionDenied, "1:0")
 	if b.document() != "{}" {
+		t.Errorf("a stale master changed the tree: %s", b.document())
+	}
+}
+
+// A master whose Set waits for its turn is none any more if another one is elected meanwhile.
+func TestArbitrationWhileWaiting(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	host := func(name string, id uint64) *gpb.SetRequest {
+		req := &gpb.SetRequest{Extension: []*epb.Extension{{Ext: &epb.Extension_MasterArbitration{
+			MasterArbitration: &epb.MasterArbitration{ElectionId: &epb.Uint128{Low: id}}}}}}
+		if name != "" {
+			req.Update = []*gpb.Update{update("/system/config/hostname", `"`+name+`"`)}
+		}
+		return req
+	}
+	elected := func() uint64 {
+		b.server.arbitration.mu.Lock()
+		defer b.server.arbitration.mu.Unlock()
+		return b.server.arbitration.roles[""].low
+	}
+	b.applier.wait = make(chan struct{})
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := b.client.Set(b.ctx, host("first", 1)); first <- err }()
+	for elected() != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond) // it is in Apply, or about to be
+	go func() { _, err := b.client.Set(b.ctx, host("second", 2)); second <- err }()
+	for elected() != 2 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := b.client.Set(b.ctx, host("", 3)); err != nil {
+		t.Fatal(err)
+	}
+	close(b.applier.wait)
+	if err := <-first; err != nil && status.Code(err) != codes.PermissionDenied {
+		t.Error(err)
+	}
+	wantError(t, <-second, codes.PermissionDenied, "0:3")
+	if strings.Contains(b.document(), "second") {
 		t.Errorf("a stale master changed the tree: %s", b.document())
 	}
 }
