@@ -128,12 +128,18 @@ func (m *movable) Close() error {
 	return m.l.Close()
 }
 
-// Addr is the address in force; one without a port if there is none.
+// nowhere is the address of a listener that there is not.
+type nowhere struct{}
+
+func (nowhere) Network() string { return "tcp" }
+func (nowhere) String() string  { return "none" }
+
+// Addr is the address in force.
 func (m *movable) Addr() net.Addr {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.l == nil {
-		return &net.TCPAddr{}
+		return nowhere{}
 	}
 	return m.l.Addr()
 }

@@ -27,8 +27,8 @@ type Config struct {
 	GRIBI            GRIBI             `cfg:"gribi"`
 }
 
-// System is what belongs to the box and its two processes. Changes of Dataplane and of the listen addresses take effect when
-// the process concerned starts again.
+// System is what belongs to the box and its two processes. Changes of Dataplane and PKIDirectory take effect when the
+// process concerned starts again.
 type System struct {
 	// Hostname is the name in logs and in BGP's FQDN capability; default: the kernel's.
 	Hostname string `cfg:"hostname"`
@@ -236,6 +236,9 @@ type NextHop struct {
 	NetworkInstance string `cfg:"network-instance"`
 	// Weight of the flows it gets, 1 to 255; default 1.
 	Weight uint8 `cfg:"weight"`
+	// Distance of this next hop, 1 to 254; default: the route's. Of next hops with different distances, those with the lowest are used
+	// that can be resolved.
+	Distance uint8 `cfg:"distance"`
 }
 
 // Settings of the whole data plane.
