@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"unsafe"
@@ -95,12 +96,51 @@ func staticChanges(vrf string, old, next []config.StaticRoute) (del, add []rib.C
 		if o != nil && r.Action == o.Action && r.Distance == o.Distance && slices.Equal(r.NextHops, o.NextHops) {
 			continue
 		}
-		add = append(add, rib.Change{Op: rib.Add, Route: staticRoute(vrf, *r)})
+		now := staticRoutes(vrf, r)
+		for _, x := range now {
+			add = append(add, rib.Change{Op: rib.Add, Route: x})
+		}
+		if o == nil {
+			continue
+		}
+		for _, x := range staticRoutes(vrf, o) {
+			if !slices.ContainsFunc(now, func(y rib.Route) bool { return y.Origin == x.Origin }) {
+				del = append(del, rib.Change{Op: rib.Delete, Route: x})
+			}
+		}
 	}
 	for _, o := range had {
-		del = append(del, rib.Change{Op: rib.Delete, Route: staticRoute(vrf, *o)})
+		for _, x := range staticRoutes(vrf, o) {
+			del = append(del, rib.Change{Op: rib.Delete, Route: x})
+		}
 	}
 	return del, add
+}
+
+// staticRoutes are the candidates of a static route: one for each distance of its next hops.
+func staticRoutes(vrf string, s *config.StaticRoute) []rib.Route {
+	if !slices.ContainsFunc(s.NextHops, func(h config.NextHop) bool { return h.Distance != 0 }) {
+		return []rib.Route{staticRoute(vrf, *s)}
+	}
+	var out []rib.Route
+	parts := map[uint8]*config.StaticRoute{}
+	var order []uint8
+	for _, h := range s.NextHops {
+		d := s.DistanceOf(h)
+		if parts[d] == nil {
+			parts[d] = &config.StaticRoute{Prefix: s.Prefix, Distance: d}
+			order = append(order, d)
+		}
+		parts[d].NextHops = append(parts[d].NextHops, h)
+	}
+	for _, d := range order {
+		r := staticRoute(vrf, *parts[d])
+		if d != max(1, s.Distance) {
+			r.Origin = fmt.Sprintf("distance %d", d)
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 func staticRoute(vrf string, s config.StaticRoute) rib.Route {

@@ -52,13 +52,17 @@ func (v *validator) staticRoute(n *NetworkInstance, r *StaticRoute, p string) {
 	for i, h := range r.NextHops {
 		v.nextHop(n, r, h, fmt.Sprintf("%s.next-hops[%d]", p, i))
 		same := func(o NextHop) bool {
-			return o.Address == h.Address && o.Interface == h.Interface && o.NetworkInstance == h.NetworkInstance
+			return o.Address == h.Address && o.Interface == h.Interface && o.NetworkInstance == h.NetworkInstance &&
+				r.DistanceOf(o) == r.DistanceOf(h)
 		}
 		if slices.ContainsFunc(r.NextHops[:i], same) {
 			v.errs.addf(fmt.Sprintf("%s.next-hops[%d]", p, i), "is there twice")
 		}
 	}
 }
+
+// DistanceOf is the administrative distance of a next hop.
+func (r *StaticRoute) DistanceOf(h NextHop) uint8 { return cmpOr(h.Distance, cmpOr(r.Distance, 1)) }
 
 // RoutePrefix says why a prefix cannot be that of a route; empty if it can.
 func RoutePrefix(p netip.Prefix) string {
@@ -79,6 +83,7 @@ func RoutePrefix(p netip.Prefix) string {
 }
 
 func (v *validator) nextHop(n *NetworkInstance, r *StaticRoute, h NextHop, p string) {
+	limit(v, p+".distance", h.Distance, 1, 254)
 	vrf := n.Name
 	if h.NetworkInstance != "" {
 		vrf = h.NetworkInstance

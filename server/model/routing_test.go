@@ -88,6 +88,9 @@ func (r routing) static() config.StaticRoute {
 		if weighted {
 			h.Weight = uint8(1 + r.IntN(255))
 		}
+		if r.IntN(4) == 0 {
+			h.Distance = uint8(1 + r.IntN(254))
+		}
 		return h
 	})
 	return s
@@ -294,7 +297,23 @@ func normal(c *config.Config) *config.Config {
 	for i := range c.NetworkInstances {
 		n := &c.NetworkInstances[i]
 		slices.SortFunc(n.StaticRoutes, func(a, b config.StaticRoute) int { return strings.Compare(a.Prefix.String(), b.Prefix.String()) })
-		for _, r := range n.StaticRoutes {
+		for j := range n.StaticRoutes {
+			r := &n.StaticRoutes[j]
+			if len(r.NextHops) > 0 { // the route's distance is that of its first next hop, if all have one
+				base := cmp.Or(r.NextHops[0].Distance, r.Distance)
+				for _, h := range r.NextHops {
+					if h.Distance == 0 && r.Distance == 0 {
+						base = 0
+					}
+				}
+				for k := range r.NextHops {
+					h := &r.NextHops[k]
+					if h.Distance = cmp.Or(h.Distance, r.Distance); h.Distance == base {
+						h.Distance = 0
+					}
+				}
+				r.Distance = base
+			}
 			if slices.ContainsFunc(r.NextHops, func(h config.NextHop) bool { return h.Weight != 0 }) {
 				for j := range r.NextHops {
 					r.NextHops[j].Weight = max(1, r.NextHops[j].Weight)

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -17,13 +18,10 @@ func (x *reader) staticRoute(at tree.Path, n *tree.Node) config.StaticRoute {
 	r := config.StaticRoute{Prefix: x.prefix(n, at, "prefix"), Description: n.Text("config/description")}
 	hops := sortedHops(n)
 	var weights []uint64
-	for i, h := range hops {
+	r.Distance = distance(hops)
+	for _, h := range hops {
 		hat := below(at, "next-hops").With(h.Elem())
-		if d := pos[uint8](x, h, hat, "config/preference"); i == 0 {
-			r.Distance = d
-		} else if d != r.Distance {
-			x.failAt(hat, "config/preference", "is not that of the other next hops: it is the route's, and the same for all")
-		}
+		d := pos[uint8](x, h, hat, "config/preference")
 		if w, ok := x.weight(hat, h); ok {
 			weights = append(weights, w)
 		}
@@ -37,10 +35,29 @@ func (x *reader) staticRoute(at tree.Path, n *tree.Node) config.StaticRoute {
 			}
 			continue
 		}
-		r.NextHops = append(r.NextHops, x.nextHop(hat, h))
+		hop := x.nextHop(hat, h)
+		if d != r.Distance {
+			hop.Distance = d
+		}
+		r.NextHops = append(r.NextHops, hop)
 	}
 	x.weights(at, &r, weights)
 	return r
+}
+
+// distance is that of the route: the one of the first next hop, or none where a next hop has none.
+func distance(hops []*tree.Node) uint8 {
+	var first uint8
+	for i, h := range hops {
+		d, ok := h.Uint("config/preference")
+		if !ok {
+			return 0
+		}
+		if i == 0 {
+			first = uint8(d)
+		}
+	}
+	return first
 }
 
 // sortedHops are the next hops in the order of their indices.
@@ -139,7 +156,7 @@ func (w *writer) staticRoute(at tree.Path, r *config.StaticRoute, hint *tree.Nod
 		hat := entry(at, "next-hops/next-hop", "index", indices[i])
 		w.opt(hat, "config/next-hop", h.Address)
 		w.opt(hat, "config/network-instance", h.NetworkInstance)
-		w.opt(hat, "config/preference", r.Distance)
+		w.opt(hat, "config/preference", cmp.Or(h.Distance, r.Distance))
 		if weighted {
 			w.set(hat, "config/wecmp-weight", max(1, h.Weight))
 		}
@@ -158,7 +175,7 @@ func hopIndices(r *config.StaticRoute, hint *tree.Node) []string {
 	used := map[string]bool{}
 	for _, h := range sortedHops(hint) {
 		for i, have := range r.NextHops {
-			if out[i] == "" && sameHop(h, have) {
+			if out[i] == "" && sameHop(h, r, have) {
 				out[i] = h.Key("index")
 				used[out[i]] = true
 				break
@@ -176,10 +193,11 @@ func hopIndices(r *config.StaticRoute, hint *tree.Node) []string {
 	return out
 }
 
-func sameHop(n *tree.Node, h config.NextHop) bool {
+func sameHop(n *tree.Node, r *config.StaticRoute, h config.NextHop) bool {
 	addr := n.Text("config/next-hop")
+	distance, _ := n.Uint("config/preference")
 	return (addr == "" && !h.Address.IsValid() || addr == h.Address.String()) && n.Text("config/network-instance") == h.NetworkInstance &&
-		hopInterface(n) == h.Interface
+		hopInterface(n) == h.Interface && uint8(distance) == cmp.Or(h.Distance, r.Distance)
 }
 
 func hopInterface(n *tree.Node) string {
@@ -221,6 +239,8 @@ func (l *locator) static(at tree.Path, hint *tree.Node, s []step) tree.Path {
 			return below(hop(f.index()), "config/network-instance")
 		case "weight":
 			return below(hop(f.index()), "config/wecmp-weight")
+		case "distance":
+			return below(hop(f.index()), "config/preference")
 		}
 		return hop(f.index())
 	}
