@@ -33,7 +33,7 @@ func TestForward(t *testing.T) {
 				}
 				before := r.drops()
 				for _, dst := range []string{"10.0.2.2", "2001:db8:2::2"} {
-					if out, n := r.ping(r.a, "-c", "50", "-i", "0.01", dst); n != 50 {
+					if out, n := r.pings(r.a, dst, 50, 10*time.Millisecond, 56); n != 50 {
 						t.Errorf("%d of 50 pings answered:\n%s", n, out)
 					}
 					r.transfer(r.a, r.b, dst)
@@ -174,8 +174,8 @@ func TestPortHotAddRemove(t *testing.T) {
 	c := r.lab.NS("c")
 	r.reach(r.a, "10.0.2.2")
 	r.reach(r.a, "2001:db8:2::2")
-	v4 := r.startFlow(r.a, "10.0.2.2", 2500, "0.002")
-	v6 := r.startFlow(r.a, "2001:db8:2::2", 2500, "0.002")
+	v4 := r.startFlow(r.a, "10.0.2.2", 2500, 2*time.Millisecond)
+	v6 := r.startFlow(r.a, "2001:db8:2::2", 2500, 2*time.Millisecond)
 	for range 3 {
 		r.apply(routerOptions{interfaces: third})
 		if err := r.box.WaitInterfaces("eth3"); err != nil {
@@ -224,7 +224,7 @@ func TestPortRemovedUnderTraffic(t *testing.T) {
 	}
 	out := r.start(r.a, "ping", "-nqf", "-w", "4", "10.0.3.2")
 	in := r.start(c, "ping", "-nqf", "-w", "4", "10.0.2.2")
-	other := r.startFlow(r.a, "10.0.2.2", 1500, "0.002")
+	other := r.startFlow(r.a, "10.0.2.2", 1500, 2*time.Millisecond)
 	for range 3 {
 		time.Sleep(300 * time.Millisecond)
 		r.apply(routerOptions{})
@@ -262,7 +262,7 @@ func TestPortChanges(t *testing.T) {
 	}
 	r.reach(r.a, "10.0.2.2")
 	r.reach(r.a, "10.0.3.2")
-	f := r.startFlow(r.a, "10.0.3.2", 2000, "0.002")
+	f := r.startFlow(r.a, "10.0.3.2", 2000, 2*time.Millisecond)
 
 	with("mtu: 1400")
 	if i, _ := r.iface("eth2"); i.State.MTU != 1400 {
@@ -369,7 +369,7 @@ func TestCounters(t *testing.T) {
 	e1, _ := r.iface("eth1")
 	e2, _ := r.iface("eth2")
 	for _, dst := range []string{"10.0.2.2", "2001:db8:2::2"} {
-		if out, n := r.ping(r.a, "-c", "200", "-i", "0.002", "-s", "500", dst); n != 200 {
+		if out, n := r.pings(r.a, dst, 200, 2*time.Millisecond, 500); n != 200 {
 			t.Fatalf("%d of 200 answered:\n%s", n, out)
 		}
 	}

@@ -159,7 +159,7 @@ func TestGNMIInterfaces(t *testing.T) {
 		return nil
 	})
 	for _, dst := range []string{"10.0.2.2", "2001:db8:2::2", "10.1.0.2", "2001:db8:100::2", "198.51.100.1"} {
-		if out, n := r.ping(r.a, "-c", "5", "-i", "0.1", dst); n != 5 {
+		if out, n := r.pings(r.a, dst, 5, 100*time.Millisecond, 56); n != 5 {
 			t.Errorf("%d of 5 came back:\n%s", n, out)
 		}
 	}

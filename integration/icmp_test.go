@@ -180,7 +180,7 @@ func TestICMPErrorRate(t *testing.T) {
 	r := newRouter(t, "rate", routerOptions{tail: fmt.Sprintf("settings: {icmp-error-rate: %d}", rate)})
 	r.reach(r.a, "10.0.2.2")
 	before := r.drops()
-	f := r.startFlow(r.b, "10.0.1.1", 200, "0.01")
+	f := r.startFlow(r.b, "10.0.1.1", 200, 10*time.Millisecond)
 	var got struct {
 		Sent, Errors4, Errors6 int
 		Seconds                float64

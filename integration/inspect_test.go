@@ -123,8 +123,8 @@ func TestCapture(t *testing.T) {
 	} {
 		file := filepath.Join(r.lab.Dir, c.name+".pcapng")
 		wait := r.background(file, append([]string{"capture", c.iface, c.filter}, c.args...)...)
-		_, _ = r.ping(r.a, "-c", "3", "-i", "0.01", "2001:db8:2::2")
-		if _, n := r.ping(r.a, "-c", "10", "-i", "0.02", "10.0.2.2"); n != 10 {
+		_, _ = r.pings(r.a, "2001:db8:2::2", 3, 10*time.Millisecond, 56)
+		if _, n := r.pings(r.a, "10.0.2.2", 10, 20*time.Millisecond, 56); n != 10 {
 			t.Errorf("%s: the capture cost packets", c.name)
 		}
 		wait()
@@ -150,7 +150,7 @@ func TestCapture(t *testing.T) {
 	cmd := "exec timeout 10 " + r.lab.Bin("vnfctl") + " --address 127.0.0.1:9339 --tls-dir " + r.box.TLSDir() + " capture eth1 icmp --count 4 | tshark -r -"
 	p := r.start(r.ns, "sh", "-c", cmd)
 	time.Sleep(700 * time.Millisecond)
-	_, _ = r.ping(r.a, "-c", "2", "-i", "0.1", "10.0.2.2")
+	_, _ = r.pings(r.a, "10.0.2.2", 2, 100*time.Millisecond, 56)
 	if err := p.Wait(12 * time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestPingFromBox(t *testing.T) {
 		t.Errorf("a ping that is too big for a link on the way does not tell its MTU:\n%s", out)
 	}
 
-	f := r.startFlow(r.a, "10.0.2.2", 400, "0.005")
+	f := r.startFlow(r.a, "10.0.2.2", 400, 5*time.Millisecond)
 	out = r.ctl("top", "--once", "--interval", "1s")
 	if !regexp.MustCompile(`(?m)^\s*eth1\s+up\s+[1-9]\d*`).MatchString(out) || !strings.Contains(out, "worker 0") {
 		t.Errorf("top under traffic:\n%s", out)

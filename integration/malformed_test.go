@@ -120,7 +120,7 @@ func TestMalformed(t *testing.T) {
 	r.ctl("neighbor", "flush")
 	for _, dst := range []string{"10.0.2.2", "2001:db8:2::2", "10.0.1.1", "2001:db8:1::1"} {
 		r.reach(r.a, dst)
-		if out, n := r.ping(r.a, "-c", "20", "-i", "0.01", dst); n != 20 {
+		if out, n := r.pings(r.a, dst, 20, 10*time.Millisecond, 56); n != 20 {
 			t.Errorf("afterwards %d of 20 come back:\n%s", n, out)
 		}
 	}

@@ -42,7 +42,7 @@ func TestNeighborAgeing(t *testing.T) {
 	// A second until stale, five (RFC 4861 DELAY_FIRST_PROBE_TIME) until the first probe.
 	// Immediate mode: what sits in the capture's buffer when it is stopped is not printed.
 	dump := r.start(r.b, "tcpdump", "--immediate-mode", "-lnei", "eth0", "arp[6:2]=1 and ether src "+r.mac(r.ns, "pb"))
-	f := r.startFlow(r.a, "10.0.2.2", 2400, "0.005")
+	f := r.startFlow(r.a, "10.0.2.2", 2400, 5*time.Millisecond)
 	r.eventually(20*time.Second, func() error {
 		if !strings.Contains(dump.Output(), "> "+r.mac(r.b, "eth0")) {
 			return fmt.Errorf("no unicast probe under traffic with a reachable time of one second: %+v\n%s",
@@ -207,7 +207,7 @@ func TestNeighborFlood(t *testing.T) {
 	r.reach(r.a, "10.0.2.2")
 	before := r.drops()
 	flood := r.start(r.b, "/usr/bin/python3", "scapy/neighflood.py", "4")
-	r.eventually(10*time.Second, func() error {
+	r.eventually(40*time.Second, func() error {
 		if d := dropsSince(before, r.drops()); d["arp-rate"] < 100 || d["nd-rate"] < 100 {
 			return fmt.Errorf("no flood yet: %v", d)
 		}
@@ -216,7 +216,7 @@ func TestNeighborFlood(t *testing.T) {
 	// Hosts at the other ports are not policed with it.
 	r.reach(r.lab.NS("c"), "10.0.1.2")
 	r.reach(r.a, "10.0.3.2")
-	if out, n := r.ping(r.a, "-c", "50", "-i", "0.01", "10.0.2.2"); n != 50 {
+	if out, n := r.pings(r.a, "10.0.2.2", 50, 10*time.Millisecond, 56); n != 50 {
 		t.Errorf("a neighbour that is known lost %d of 50 packets under the flood:\n%s", 50-n, out)
 	}
 	if n := len(r.neighbors("eth2")); n > limit {
@@ -250,7 +250,7 @@ func TestNeighborStorm(t *testing.T) {
 	c := r.lab.NS("c")
 	r.reach(c, "10.0.2.2")
 	r.reach(c, "10.0.1.2")
-	f := r.startFlow(c, "10.0.2.2", 1000, "0.005")
+	f := r.startFlow(c, "10.0.2.2", 1000, 5*time.Millisecond)
 	scan := r.start(r.a, "/usr/bin/python3", "scapy/scan.py", "10.2")
 	time.Sleep(1500 * time.Millisecond)
 	for range 5 {
@@ -336,7 +336,7 @@ func TestNeighborsWithoutControl(t *testing.T) {
 			_ = syscall.Kill(pid, syscall.SIGCONT)
 		}
 	}()
-	f := r.startFlow(r.a, "10.0.2.2", 1000, "0.005")
+	f := r.startFlow(r.a, "10.0.2.2", 1000, 5*time.Millisecond)
 	// New hosts, whom the box has never seen, in both directions and families.
 	r.b.Addr("eth0", "10.0.2.33/24")
 	r.b.Addr("eth0", "2001:db8:2::33/64")

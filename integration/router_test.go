@@ -195,17 +195,17 @@ func (r *router) start(ns *lab.NS, name string, args ...string) *lab.Proc {
 	return p
 }
 
-var pingSummary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
+var pingSummary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received|xmt/rcv/%loss = (\d+)/(\d+)/`)
 
-// pingStats reads what ping(8) says at its end.
+// pingStats reads what ping(8) or fping(8) says at its end.
 func pingStats(t *testing.T, out string) (sent, received int) {
 	t.Helper()
 	m := pingSummary.FindStringSubmatch(out)
 	if m == nil {
 		t.Fatalf("not ping's output:\n%s", out)
 	}
-	sent, _ = strconv.Atoi(m[1])
-	received, _ = strconv.Atoi(m[2])
+	sent, _ = strconv.Atoi(m[1] + m[3])
+	received, _ = strconv.Atoi(m[2] + m[4])
 	return sent, received
 }
 
@@ -215,6 +215,21 @@ func (r *router) ping(ns *lab.NS, args ...string) (out string, received int) {
 	out, _ = ns.Output("ping", append([]string{"-n", "-W", "1"}, args...)...)
 	_, received = pingStats(r.t, out)
 	return out, received
+}
+
+// pings sends n echo requests with size bytes, one each interval, and returns its output and how many were answered. ping(8) waits for
+// the last answers no longer than its interval, which a busy machine may need; fping waits two seconds for each.
+func (r *router) pings(ns *lab.NS, dst string, n int, interval time.Duration, size int) (out string, received int) {
+	r.t.Helper()
+	out, _ = ns.Output("fping", fpingArgs(dst, n, interval, size)...)
+	_, received = pingStats(r.t, out)
+	return out, received
+}
+
+func fpingArgs(dst string, n int, interval time.Duration, size int) []string {
+	return []string{
+		"-c", strconv.Itoa(n), "-p", strconv.FormatInt(interval.Milliseconds(), 10), "-b", strconv.Itoa(size), "-t", "2000", dst,
+	}
 }
 
 // reach fails the test unless the destination answers within a few attempts.
@@ -235,10 +250,10 @@ type flow struct {
 	p *lab.Proc
 }
 
-// startFlow sends n echo requests, one each interval (seconds).
-func (r *router) startFlow(ns *lab.NS, dst string, n int, interval string) *flow {
+// startFlow sends n echo requests, one each interval.
+func (r *router) startFlow(ns *lab.NS, dst string, n int, interval time.Duration) *flow {
 	r.t.Helper()
-	return &flow{r, r.start(ns, "ping", "-n", "-q", "-W", "2", "-i", interval, "-c", strconv.Itoa(n), dst)}
+	return &flow{r, r.start(ns, "fping", append([]string{"-q"}, fpingArgs(dst, n, interval, 56)...)...)}
 }
 
 // finish waits for the end and returns how many were lost.

@@ -137,7 +137,11 @@ func TestTCPProxy(t *testing.T) {
 		r.start(r.b, "iperf3", "-s", "-B", "10.0.2.2")
 		r.eventually(5*time.Second, func() error { _, err := r.a.Output("ncat", "-z", "10.0.2.2", "5201"); return err })
 		for _, args := range [][]string{nil, {"-R"}, {"-P", "8"}} {
-			out := r.run(r.a, "iperf3", append([]string{"-c", "10.0.1.1", "-t", "1"}, args...)...)
+			var out string
+			r.eventually(10*time.Second, func() (err error) { // the server may still be at the end of the test before
+				out, err = r.a.Output("iperf3", append([]string{"-c", "10.0.1.1", "-t", "1"}, args...)...)
+				return err
+			})
 			m := regexp.MustCompile(`(?m)([\d.]+ [KMG]?bits/sec) .*receiver$`).FindAllStringSubmatch(out, -1)
 			if len(m) == 0 {
 				r.t.Fatal(out)

@@ -29,7 +29,7 @@ func TestVLAN(t *testing.T) {
 		return nil
 	})
 	for _, dst := range []string{"10.1.0.2", "10.2.0.2", "2001:db8:100::2", "2001:db8:200::2"} {
-		if out, n := r.ping(r.a, "-c", "5", "-i", "0.1", dst); n != 5 {
+		if out, n := r.pings(r.a, dst, 5, 100*time.Millisecond, 56); n != 5 {
 			t.Errorf("%d of 5 came back:\n%s", n, out)
 		}
 	}
@@ -115,7 +115,7 @@ network-instances:
 	r.box = boxes[0]
 	for _, dst := range []string{"10.0.2.2", "2001:db8:2::2"} {
 		r.reach(r.a, dst)
-		if out, n := r.ping(r.a, "-c", "20", "-i", "0.02", "-s", "1400", dst); n != 20 {
+		if out, n := r.pings(r.a, dst, 20, 20*time.Millisecond, 1400); n != 20 {
 			t.Errorf("%d of 20 came back:\n%s", n, out)
 		}
 		r.transferSize(r.a, r.b, dst, 1<<20)
@@ -161,7 +161,7 @@ func TestVRF(t *testing.T) {
 		for _, dst := range []string{"10.0.2.2", "2001:db8:2::2"} {
 			r.reach(c.from, dst)
 			to, other := r.echoCount(c.to), r.echoCount(c.other)
-			if out, n := r.ping(c.from, "-c", "10", "-i", "0.02", dst); n != 10 {
+			if out, n := r.pings(c.from, dst, 10, 20*time.Millisecond, 56); n != 10 {
 				t.Errorf("%d of 10 came back:\n%s", n, out)
 			}
 			if r.echoCount(c.to) != to+10 || r.echoCount(c.other) != other {
@@ -204,7 +204,7 @@ func TestVRF(t *testing.T) {
 		}
 		for _, dst := range []string{"10.0.2.2", "2001:db8:2::2"} {
 			before := r.echoCount(host)
-			if out, n := r.ping(ns, "-c", "3", "-i", "0.1", dst); n != 3 || r.echoCount(host) != before+3 {
+			if out, n := r.pings(ns, dst, 3, 100*time.Millisecond, 56); n != 3 || r.echoCount(host) != before+3 {
 				t.Errorf("%d of 3 pings of the box's kernel in %s answered, the right host saw %d:\n%s", n, ns.Name, r.echoCount(host)-before, out)
 			}
 			r.transferSize(ns, host, dst, 256<<10)
@@ -214,7 +214,7 @@ func TestVRF(t *testing.T) {
 	}
 
 	// Removed, the other lives on.
-	f := r.startFlow(r.a, "10.0.2.2", 400, "0.005")
+	f := r.startFlow(r.a, "10.0.2.2", 400, 5*time.Millisecond)
 	r.apply(routerOptions{instances: `
   - name: default
     static-routes:

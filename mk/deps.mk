@@ -4,7 +4,7 @@
 DEPS_BUILD := build-essential git ca-certificates pkg-config meson ninja-build libdpdk-dev libpcap-dev libmnl-dev libprotobuf-c-dev \
 	protobuf-c-compiler protobuf-compiler
 DEPS_LINT  := clang clang-format libclang-rt-14-dev shellcheck
-DEPS_TEST  := iproute2 ethtool nftables iputils-ping iputils-arping iputils-tracepath traceroute ndisc6 tcpdump tshark iperf3 ncat curl wrk openssl procps \
+DEPS_TEST  := iproute2 ethtool nftables iputils-ping fping iputils-arping iputils-tracepath traceroute ndisc6 tcpdump tshark iperf3 ncat curl wrk openssl procps \
 	python3-scapy frr bird2 libasan8 libubsan1 libyang2-tools
 DEPS_BENCH := dpdk-dev util-linux linux-perf
 
