@@ -13,11 +13,13 @@ import (
 	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/ygot/ytypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"millrace/internal/lab"
+	"millrace/yang/oc"
 )
 
 const (
@@ -134,6 +136,18 @@ func TestGNMIReplaceUnderTraffic(t *testing.T) {
 		b.steady(500*time.Millisecond, func() error { return nil })
 	}
 	b.lossless(tr)
+	// All that a running box tells is right by ygot.
+	for _, doc := range []object{one, other} {
+		replace(doc)
+		all, err := gnmiRead(ctx, stub, "/", gpb.GetRequest_ALL)
+		b.ok(err)
+		d := &oc.Device{}
+		b.ok(oc.Unmarshal([]byte(document(all)), d))
+		// Entries that nobody configured, such as learned neighbours, have no config for their key to refer to.
+		if err := d.Validate(&ytypes.LeafrefOptions{IgnoreMissingData: true}); err != nil {
+			t.Errorf("validate: %v", err)
+		}
+	}
 }
 
 // vnf is killed while it commits. What is there afterwards is what was before or what was asked for, whole, and if the commit was
