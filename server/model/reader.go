@@ -16,12 +16,14 @@ type reader struct {
 	C *config.Config
 
 	errs      tree.Errors
+	failures  int // how many errors there were, those among them that are too many to be told
 	old, memo map[string]remembered
 	members   []member // of network instances
 }
 
 // fail refuses something at a place in the tree.
 func (x *reader) fail(at tree.Path, format string, args ...any) {
+	x.failures++
 	if len(x.errs) < 100 {
 		x.errs = append(x.errs, tree.Error{Path: at.String(), Reason: fmt.Sprintf(format, args...)})
 	}
@@ -104,12 +106,12 @@ func entries[T any](x *reader, list *tree.Node, at tree.Path, convert func(tree.
 	now := make(map[*tree.Node]T, list.Len())
 	all := make([]T, 0, list.Len())
 	up := at[:len(at)-1]
-	errs := len(x.errs)
+	errs := x.failures
 	for n := range list.Entries() {
 		v, ok := parts[n]
 		if !ok {
-			have := len(x.errs)
-			if v = convert(up.With(n.Elem()), n); len(x.errs) == have {
+			have := x.failures
+			if v = convert(up.With(n.Elem()), n); x.failures == have {
 				now[n] = v
 			}
 		} else {
@@ -118,7 +120,7 @@ func entries[T any](x *reader, list *tree.Node, at tree.Path, convert func(tree.
 		all = append(all, v)
 	}
 	r := remembered{parts: now}
-	if len(x.errs) == errs {
+	if x.failures == errs {
 		r.list, r.all = list, all
 	}
 	x.memo[id] = r

@@ -518,3 +518,24 @@ func TestSmallEditIsCheap(t *testing.T) {
 		}
 	}
 }
+
+// However many errors there are, an entry that is wrong is refused again when nothing has changed.
+func TestErrorsAreNotForgotten(t *testing.T) {
+	m := New(testSchema(t))
+	e := staticTree(t, 300).Edit()
+	for i := range 300 {
+		at := fmt.Sprintf(niText+"/protocols/protocol[identifier=STATIC][name=static]/static-routes/static[prefix=10.%d.%d.0/24]/next-hops/next-hop[index=0]/config/preference", i>>8, i&255)
+		if err := e.Put(at, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr, err := e.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := m.ToConfig(tr); err == nil {
+			t.Fatal("routes of preference 0 are accepted")
+		}
+	}
+}
