@@ -36,7 +36,7 @@ func TestRound(t *testing.T) {
 func TestNames(t *testing.T) {
 	want := "forward.ipv4.1 forward.ipv4.1M forward.ipv6.1 forward.ipv6.250k forward.veth.af_packet forward.veth.af_xdp bgp.load.100k " +
 		"bgp.load.1M bgp.withdraw.1M fib.memory.1M nexthop.failover.1M idle.cpu ping.latency gnmi.subscribers " +
-		"gnmi.subscribers.box " +
+		"gnmi.subscribers.box gnmi.set.10k gnmi.set.leaf gnmi.get.leaf gnmi.aft.100k gnmi.aft.1M " +
 		"tcp.cps tcp.cps.one-cpu tcp.rps tcp.rps.one-cpu tcp.http tcp.http.one-cpu tcp.bulk.1 tcp.bulk.1.one-cpu tcp.bulk.100 " +
 		"tcp.bulk.100.one-cpu tcp.latency.p50 tcp.latency.p50.one-cpu tcp.latency.p99 tcp.latency.p99.one-cpu tcp.idle.bytes " +
 		"tcp.goodput.loss0.1 tcp.goodput.loss0.1.bbr tcp.goodput.loss1 tcp.goodput.loss1.bbr tcp.goodput.loss3 tcp.goodput.loss3.bbr " +

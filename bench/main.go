@@ -53,6 +53,9 @@ func suites() []suite {
 		pingSuite("ping.latency"),
 		gnmiSuite("gnmi.subscribers"),
 		gnmiBoxSuite("gnmi.subscribers.box"),
+		gnmiTreeSuite("gnmi.set.10k", "gnmi.set.leaf", "gnmi.get.leaf"),
+		gnmiAFTSuite("gnmi.aft.100k", 100_000),
+		gnmiAFTSuite("gnmi.aft.1M", 1_000_000),
 	}, tcpSuites()...)
 }
 
