@@ -10,7 +10,7 @@ import (
 )
 
 // How often Run looks whether files that were set aside are still there.
-const lookAround = 30 * time.Second
+const lookAround = 10 * time.Second
 
 // keepCorrupt is how many damaged files are kept.
 const keepCorrupt = 10
