@@ -244,6 +244,14 @@ func TestGRIBI(t *testing.T) {
 		t.Errorf("vnfctl shows\n%s", out)
 	}
 
+	// The distance can be changed while the route is there.
+	for _, x := range [][2]string{{"gribi: {distance: 30}\n", "30/0"}, {"", "5/0"}} {
+		b.ok(b.box.Apply(b.interfaces() + x[0]))
+		if out := b.ctl("route", "list", "--source", "gribi"); !strings.Contains(out, " "+x[1]) {
+			t.Errorf("vnfctl shows\n%s, want distance %s", out, x[1])
+		}
+	}
+
 	// Shares by weight, and both families: IPv6 packets by neighbours that ARP knows, too.
 	c.program(gribiHopTo(2, "10.0.3.2"), gribiHopTo(3, "10.0.4.2"), gribiGroup("default", 9, 0, 3, 1), gribiGroup("default", 1, 9, 1, 3, 2, 1),
 		gribiPrefix("default", "2001:db8:c::/64", 1, ""))
