@@ -245,10 +245,40 @@ func TestGNMIInterfaces(t *testing.T) {
 	}
 	r.reach(r.a, "10.0.2.2")
 	refusedInterfaces(c, eth1, eth2)
+	eitherWay(c, eth2, eth2+zero)
 
 	c.must(c.set(&gpb.SetRequest{Delete: []*gpb.Path{c.path("/interfaces")}}))
 	if list := r.ctl("interface", "list"); strings.Contains(list, "eth") {
 		t.Errorf("interfaces are left:\n%s", list)
+	}
+}
+
+// eitherWay changes by the typed API what gNMI has set, and the other way round.
+func eitherWay(c *treeClient, eth2, zero string) {
+	c.r.t.Helper()
+	const long = "/ipv6/addresses/address[ip=2001:DB8:9:0::1]"
+	c.must(c.set(&gpb.SetRequest{Update: []*gpb.Update{
+		c.update(zero+long+"/config/prefix-length", "64"), c.update(zero+"/config/enabled", "true"),
+	}}))
+	c.r.ctl("interface", "set", "eth2", "--description", "by hand", "--mtu", "1400", "--urpf", "loose")
+	c.r.ctl("interface", "address", "add", "eth2", "10.9.9.1/24")
+	c.r.ctl("interface", "address", "delete", "eth2", "2001:db8:9::1/64")
+	for path, want := range map[string]string{
+		eth2 + "/config/description": "by hand",
+		eth2 + "/config/mtu":         "1414",
+		zero + "/config/urpf":        "LOOSE",
+		zero + "/config/enabled":     "true", // no field of the typed API
+		zero + "/ipv4/addresses/address[ip=10.9.9.1]/config/prefix-length": "24",
+		zero + "/ipv4/neighbors/neighbor[ip=10.0.2.2]/state/origin":        "STATIC",
+	} {
+		c.want(path, want)
+	}
+	if _, err := c.get(zero + long + "/config"); status.Code(err) != codes.NotFound {
+		c.r.t.Errorf("an address that was deleted is still in the tree: %v", err)
+	}
+	c.must(c.set(&gpb.SetRequest{Delete: []*gpb.Path{c.path(eth2 + "/config/mtu"), c.path(zero + "/ipv4/addresses/address[ip=10.9.9.1]")}}))
+	if i, _ := c.r.iface("eth2"); i.State.MTU != 1500 || strings.Contains(fmt.Sprint(i.State.Addresses), "10.9.9.1") {
+		c.r.t.Errorf("the typed API shows what was deleted: %+v", i.State)
 	}
 }
 
