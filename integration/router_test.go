@@ -228,7 +228,7 @@ func (r *router) pings(ns *lab.NS, dst string, n int, interval time.Duration, si
 
 func fpingArgs(dst string, n int, interval time.Duration, size int) []string {
 	return []string{
-		"-c", strconv.Itoa(n), "-p", strconv.FormatInt(interval.Milliseconds(), 10), "-b", strconv.Itoa(size), "-t", "2000", dst,
+		"-c", strconv.Itoa(n), "-i", "1", "-p", strconv.FormatInt(interval.Milliseconds(), 10), "-b", strconv.Itoa(size), "-t", "2000", dst,
 	}
 }
 
