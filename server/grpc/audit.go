@@ -84,6 +84,9 @@ func (s *Server) audit(ctx context.Context, method string, refused bool, err err
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		c.Peer = p.Addr.String()
 	}
+	if !refused && status.Code(err) == codes.Canceled {
+		c.Err = nil // the client has had enough of a stream
+	}
 	if refused {
 		n, ok := s.refused.admit(time.Now())
 		if !ok {

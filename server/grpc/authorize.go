@@ -186,8 +186,10 @@ func systemRule(name string) rule {
 		return writes(atDataplane)
 	case "GetConfig", "ListCommits", "GetCommit", "DiffConfig":
 		return reads("/")
-	case "ApplyConfig", "RollbackConfig", "ConfirmCommit", "CancelCommit":
+	case "ApplyConfig", "RollbackConfig":
 		return edits("/")
+	case "ConfirmCommit", "CancelCommit": // whatever was committed, by whomever
+		return writes("/")
 	}
 	return writes(atSystem) // Ping, Traceroute
 }

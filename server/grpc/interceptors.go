@@ -122,12 +122,13 @@ func (s *Server) streamLog(srv any, ss grpc.ServerStream, info *grpc.StreamServe
 var errStopping = status.Error(codes.Unavailable, "vnf is stopping")
 
 func (s *Server) streamLimit(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	count, most := &s.streams, s.opt.MaxStreams
 	if strings.HasPrefix(info.FullMethod, "/gnmi.") || strings.HasPrefix(info.FullMethod, "/gribi.") {
-		return h(srv, ss) // they bound their streams themselves
+		count, most = &s.sessions, s.opt.MaxSessions
 	}
-	defer s.streams.Add(-1)
-	if n := s.streams.Add(1); n > int64(s.opt.MaxStreams) {
-		return status.Errorf(codes.ResourceExhausted, "%d streams are open, more are not allowed", s.opt.MaxStreams)
+	defer count.Add(-1)
+	if n := count.Add(1); n > int64(most) {
+		return status.Errorf(codes.ResourceExhausted, "%d streams are open, more are not allowed", most)
 	}
 	return h(srv, ss)
 }

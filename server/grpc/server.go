@@ -26,11 +26,12 @@ const (
 	// Ten thousand routes in one Set of gNMI, leaf by leaf, have about 8 MiB.
 	maxReceive = 16 << 20
 	// A page of 4,096 routes with 64 next hops each is the largest answer.
-	maxSend           = 64 << 20
-	streamsPerClient  = 64
-	defaultMaxStreams = 256
-	stopGrace         = 2 * time.Second
-	healthInterval    = time.Second
+	maxSend            = 64 << 20
+	streamsPerClient   = 64
+	defaultMaxStreams  = 256
+	defaultMaxSessions = 1024
+	stopGrace          = 2 * time.Second
+	healthInterval     = time.Second
 )
 
 // HealthDataplane is the name under which grpc.health.v1 tells whether the data plane is there; the empty name stands for vnf itself.
@@ -61,8 +62,10 @@ type Options struct {
 	Hostname string
 	// Started is when this program began; zero: now.
 	Started time.Time
-	// MaxStreams bounds the streams at one time, without those of gNMI and gRIBI, which look after theirs; 0: 256.
+	// MaxStreams bounds the streams at one time, without those of gNMI and gRIBI; 0: 256.
 	MaxStreams int
+	// MaxSessions bounds those of gNMI and gRIBI; 0: 1024.
+	MaxSessions int
 	// Audit notes calls that change something beside the configuration, and refused ones; nil: nothing is noted.
 	Audit func(AuditCall)
 	// Register adds services of others to the server: they have the same listeners, credentials and interceptors.
@@ -76,7 +79,9 @@ type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
 	streams atomic.Int64
-	refused refusals
+	// sessions are streams of gNMI and gRIBI.
+	sessions atomic.Int64
+	refused  refusals
 	// life ends when the server stops, and with it the streaming calls, which else would go on as long as their clients like.
 	life     context.Context
 	end      context.CancelFunc
@@ -101,6 +106,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.MaxStreams <= 0 {
 		o.MaxStreams = defaultMaxStreams
+	}
+	if o.MaxSessions <= 0 {
+		o.MaxSessions = defaultMaxSessions
 	}
 	s := &Server{opt: o, log: o.Logger, health: health.NewServer()}
 	s.life, s.end = context.WithCancel(context.Background())
