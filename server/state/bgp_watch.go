@@ -15,6 +15,8 @@ import (
 const (
 	// bgpLook is how often is looked, while somebody watches, for changes that no event tells of.
 	bgpLook = time.Second
+	// bgpGather is how long events are waited for that come with others.
+	bgpGather = 30 * time.Millisecond
 	// sentAge is how long counts of what is announced are good for, and sentShare how many times longer than it took to count.
 	// sentDear is the number of prefixes beyond which they are only counted for who asks for nothing else.
 	sentAge   = 10 * time.Second
@@ -82,13 +84,28 @@ func (b *BGP) Watch(ctx context.Context, m tree.Pattern, ready func(), emit func
 		case <-tick.C:
 		case e := <-events:
 			times[e.id] = e.at
-			for range len(events) {
-				e = <-events
-				times[e.id] = e.at
+			if err := gather(ctx, events, times); err != nil {
+				return err
 			}
 		}
 		if err := look(times, false); err != nil {
 			return err
+		}
+	}
+}
+
+// gather takes the events that follow on one: sessions come and go together, and one look is enough for all.
+func gather(ctx context.Context, events <-chan event, times map[string]time.Time) error {
+	end := time.NewTimer(bgpGather)
+	defer end.Stop()
+	for {
+		select {
+		case e := <-events:
+			times[e.id] = e.at
+		case <-end.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
