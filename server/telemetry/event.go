@@ -38,15 +38,6 @@ func (e *Event) Cached(key any, create func() any) any {
 // size is what an event counts in the bounds of a queue.
 func (e *Event) size() int { return len(e.Leaves) + len(e.Deleted) }
 
-// atomics are the lists of OpenConfig 5.9.0 that are marked telemetry-atomic and that the schema may have. An entry of theirs is told as a
-// whole, and what an entry told before had and this one has not is gone.
-var atomics = [...]string{
-	"/network-instances/network-instance/afts/ipv4-unicast/ipv4-entry",
-	"/network-instances/network-instance/afts/ipv6-unicast/ipv6-entry",
-	"/network-instances/network-instance/afts/next-hops/next-hop",
-	"/network-instances/network-instance/afts/next-hop-groups/next-hop-group",
-}
-
 // events makes events of a batch: one, or one for each object that is told as a whole, if the pattern takes the whole of it.
 func (h *Hub) events(m tree.Pattern, b Batch, emit func(*Event)) {
 	depth := func(l Leaf) int {

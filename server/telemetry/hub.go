@@ -98,12 +98,12 @@ func New(o Options) (*Hub, error) {
 			}
 		}
 	})
-	for _, path := range atomics {
-		if n := o.Schema.Find(path); n != nil {
-			depth := strings.Count(path, "/")
+	o.Schema.Root.Walk(func(n *schema.Node) {
+		if n.Atomic && n.Kind == schema.List {
+			depth := strings.Count(n.Path(), "/")
 			n.Walk(func(c *schema.Node) { h.atomic[c] = depth })
 		}
-	}
+	})
 	return h, nil
 }
 

@@ -53,6 +53,8 @@ type Node struct {
 	Presence    bool
 	UserOrdered bool
 	Mandatory   bool
+	// Atomic: OpenConfig's telemetry-atomic. What is at or below the node is told as a whole.
+	Atomic bool
 	// Default values, as text; more than one for a leaf-list only.
 	Default     []string
 	Units       string
@@ -186,6 +188,7 @@ type fileNode struct {
 	Presence    bool     `json:"presence,omitempty"`
 	UserOrdered bool     `json:"user-ordered,omitempty"`
 	Mandatory   bool     `json:"mandatory,omitempty"`
+	Atomic      bool     `json:"atomic,omitempty"`
 	Default     []string `json:"default,omitempty"`
 	Units       string   `json:"units,omitempty"`
 	Description string   `json:"description,omitempty"`
@@ -215,7 +218,7 @@ func Parse(doc []byte) (*Schema, error) {
 		d := &f.Nodes[i]
 		n := &Node{
 			Name: d.Name, Module: d.Module, Kind: kinds[d.Kind], Config: !d.State, Keys: d.Keys, Presence: d.Presence,
-			UserOrdered: d.UserOrdered, Mandatory: d.Mandatory, Default: d.Default, Units: d.Units, Description: d.Description,
+			UserOrdered: d.UserOrdered, Mandatory: d.Mandatory, Atomic: d.Atomic, Default: d.Default, Units: d.Units, Description: d.Description,
 		}
 		if n.Kind == 0 || d.Parent < 0 || d.Parent >= len(nodes) || d.Type < 0 || d.Type > len(types) || n.IsLeaf() != (d.Type != 0) {
 			return nil, fmt.Errorf("schema: node %d (%s) is malformed", i, d.Name)
