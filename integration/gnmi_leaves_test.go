@@ -355,3 +355,44 @@ func TestGNMIEveryLeaf(t *testing.T) {
 		tree.Diff(b.Tree, now, func(c tree.Change) { t.Errorf("left: %s", c) })
 	}
 }
+
+// startLeaves are values for the leaves that the data plane goes by when it starts.
+var startLeaves = map[string]string{
+	"cpus": "[0,1]", "eal": `"--log-level=6"`, "exception-netns": "", "hugepages": "false", "ipv4-routes": "32768", "ipv4-tbl8": "2048",
+	"ipv6-routes": "8192", "ipv6-tbl8": "8192", "mbuf-size": "2432", "mbufs": "24576", "memory": "900", "next-hop-groups": "2048",
+	"next-hops": "4096", "poll": "true", "workers": "1",
+}
+
+// TestGNMIStartLeaves: the leaves that the data plane goes by when it starts are read at once, and are its state from then on.
+func TestGNMIStartLeaves(t *testing.T) {
+	b := newLeafBench(t)
+	const config = "/dataplane/config/"
+	startLeaves := maps.Clone(startLeaves)
+	startLeaves["exception-netns"] = fmt.Sprintf("%q", b.r.box.Inner.Name+"2")
+	b.r.lab.Adopt("start", b.r.box.Inner.Name+"2")
+	req := &gpb.SetRequest{}
+	for name, v := range startLeaves {
+		req.Replace = append(req.Replace, b.update(config+name, v))
+	}
+	must(t, b.set(req))
+	check := func(in string) {
+		t.Helper()
+		for _, n := range b.Schema.Find("/dataplane/config").Children() {
+			v, there := startLeaves[n.Name]
+			if !there {
+				t.Errorf("%s%s is not tried", config, n.Name)
+				continue
+			}
+			got, err := b.get(in + n.Name)
+			if err != nil || got != strings.Trim(v, `"`) {
+				t.Errorf("%s%s is %q, %v, and not %s", in, n.Name, got, err, v)
+			}
+		}
+	}
+	check(config)
+	b.r.box.Proc.Stop()
+	must(t, b.r.box.Start())
+	must(t, b.r.box.WaitInterfaces("eth1"))
+	check(config)
+	check("/dataplane/state/")
+}
