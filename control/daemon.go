@@ -199,7 +199,7 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 	if host, _, err := net.SplitHostPort(ListenAddress(cfg, ListenGRPC)); err == nil && host != "" && !strings.HasPrefix(host, "::") && host != "0.0.0.0" {
 		hosts = append(hosts, host)
 	}
-	who, err := auth.NewAuthenticator(func() *config.AAA { return &d.c.Config().AAA }, d.o.Logger)
+	who, err := auth.NewAuthenticator(func() *config.AAA { return &d.c.Config().AAA })
 	if err != nil {
 		return nil, err
 	}

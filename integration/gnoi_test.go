@@ -86,6 +86,31 @@ func TestGNOITools(t *testing.T) {
 	b.traceroute()
 	b.files()
 	b.health()
+	b.grpcurl()
+}
+
+// grpcurl is a client of others that knows the services by reflection only; the requests are those of docs/gnoi.md.
+func (b *gnoiBed) grpcurl() {
+	run := func(method, request, want string) {
+		b.t.Helper()
+		pki := b.box.TLSDir()
+		out, err := b.box.NS.Output(b.lab.Bin("tools/grpcurl"), "-cacert", filepath.Join(pki, "ca.pem"), "-cert", filepath.Join(pki, "client.pem"),
+			"-key", filepath.Join(pki, "client-key.pem"), "-d", request, "127.0.0.1:9339", method)
+		if err != nil || !strings.Contains(out, want) {
+			b.t.Errorf("grpcurl %s: %v, without %q: %s", method, err, want, out)
+		}
+	}
+	const path = `{"elem": [{"name": "components"}, {"name": "component", "key": {"name": "eth1"}}]}`
+	run("gnoi.system.System/Ping", `{"destination": "10.0.2.2", "count": 3}`, `"received": 3`)
+	run("gnoi.system.System/Traceroute", `{"destination": "2001:db8:99::2", "l4protocol": "UDP"}`, `"address": "2001:db8:99::2"`)
+	run("gnoi.system.System/Reboot", `{"method": "WARM", "delay": 60000000000, "message": "new version"}`, "{}")
+	run("gnoi.system.System/RebootStatus", "{}", `"reason": "new version"`)
+	run("gnoi.system.System/CancelReboot", "{}", "{}")
+	run("gnoi.healthz.Healthz/Get", `{"path": `+path+`}`, "STATUS_HEALTHY")
+	run("gnoi.healthz.Healthz/List", `{"path": `+path+`, "includeAcknowledged": true}`, "STATUS_UNHEALTHY")
+	run("gnoi.healthz.Healthz/Check", `{"path": `+path+`}`, `"artifacts"`)
+	run("gnoi.file.File/Stat", `{"path": "/"}`, "{")
+	run("gnsi.certz.v1.Certz/GetProfileList", "{}", "system_default_profile")
 }
 
 func (b *gnoiBed) ping() {

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"sync/atomic"
 
@@ -19,19 +18,15 @@ import (
 type Authenticator struct {
 	aaa       func() *config.AAA
 	passwords *Passwords
-	log       *slog.Logger
 }
 
 // NewAuthenticator takes the users and roles from a function, which is called for each call of a client.
-func NewAuthenticator(aaa func() *config.AAA, log *slog.Logger) (*Authenticator, error) {
+func NewAuthenticator(aaa func() *config.AAA) (*Authenticator, error) {
 	p, err := NewPasswords(nil)
 	if err != nil {
 		return nil, err
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &Authenticator{aaa: aaa, passwords: p, log: log}, nil
+	return &Authenticator{aaa: aaa, passwords: p}, nil
 }
 
 // TakesPasswords says that there are users with a password: clients need no certificate then.
@@ -77,7 +72,6 @@ func (a *Authenticator) Authenticate(ctx context.Context) (Identity, error) {
 	}
 	find := func(aaa *config.AAA) Role { return certificateRole(aaa, id.Name) }
 	if id.Role = find(aaa); id.Role.Name == "" {
-		a.log.Warn("client refused", "audit", true, "client", id.Name, "peer", address, "reason", "no role")
 		return Identity{}, status.Errorf(codes.Unauthenticated, "the certificate's name %s is no user's", id.Name)
 	}
 	id.live = a.follow(aaa, id.Role, find)
@@ -125,7 +119,6 @@ func (a *Authenticator) byPassword(aaa *config.AAA, name, password, address stri
 		}
 	}
 	if err := a.passwords.Check(name, user.PasswordHash, password, address); err != nil {
-		a.log.Warn("login refused", "audit", true, "client", name, "peer", address, "reason", err.Error())
 		code := codes.Unauthenticated
 		if errors.Is(err, ErrBlocked) {
 			code = codes.ResourceExhausted

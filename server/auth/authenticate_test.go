@@ -43,7 +43,7 @@ func newUsers(t *testing.T) (*users, *Authenticator) {
 	t.Helper()
 	u := &users{}
 	u.Store(&config.AAA{})
-	a, err := NewAuthenticator(func() *config.AAA { return u.Load() }, nil)
+	a, err := NewAuthenticator(func() *config.AAA { return u.Load() })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,8 @@ type AAA struct {
 // User is someone with a password, or with a certificate of that common name.
 type User struct {
 	Name string `cfg:"name,key"`
-	// PasswordHash as crypt(5) has it: bcrypt ($2a$, $2b$, $2y$), sha512crypt ($6$) or sha256crypt ($5$). Empty: no password is right.
+	// PasswordHash as crypt(5) has it: bcrypt ($2a$, $2b$, $2y$) with a cost of 4 to 14, sha512crypt ($6$) or sha256crypt ($5$) with up to
+	// 999,999 rounds: slower ones would keep out everybody. Empty: no password is right.
 	PasswordHash string `cfg:"password-hash"`
 	Role         string `cfg:"role"`
 }
@@ -62,7 +63,7 @@ func (Access) Values() []string {
 
 var (
 	userName = regexp.MustCompile(`^[A-Za-z0-9._@:-]{1,63}$`)
-	hashForm = regexp.MustCompile(`^\$(2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}|[56]\$(rounds=[0-9]{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43,86})$`)
+	hashForm = regexp.MustCompile(`^\$(2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}|[56]\$(rounds=[0-9]{1,6}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43,86})$`)
 	rolePath = regexp.MustCompile(`^(/|(/[A-Za-z_][A-Za-z0-9_.:-]*)+)$`)
 )
 
@@ -93,7 +94,7 @@ func (v *validator) aaa() {
 			v.errs.addf(at, "the name is not 1 to 63 characters of [A-Za-z0-9._@:-]")
 		}
 		if u.PasswordHash != "" && !hashForm.MatchString(u.PasswordHash) {
-			v.errs.addf(at+".password-hash", "is none of bcrypt ($2b$), sha512crypt ($6$) and sha256crypt ($5$)")
+			v.errs.addf(at+".password-hash", "is none of bcrypt ($2b$) with a cost of 4 to 14, and sha512crypt ($6$) and sha256crypt ($5$) with up to 999,999 rounds")
 		}
 		switch {
 		case u.Role == "":

@@ -17,10 +17,12 @@ import (
 	"millrace/server/auth"
 )
 
-func (s *Server) logCall(ctx context.Context, method string, began time.Time, err error) {
+// logCall notes a call. One that was refused is the audit log's, which does not let strangers fill the log.
+func (s *Server) logCall(ctx context.Context, method string, began time.Time, refused bool, err error) {
 	level := slog.LevelDebug
 	code := status.Code(err)
 	switch {
+	case refused && s.opt.Audit != nil:
 	case code == codes.Internal || code == codes.Unknown:
 		level = slog.LevelError
 	case changes(method), code == codes.PermissionDenied, code == codes.Unauthenticated:
@@ -51,7 +53,7 @@ func (s *Server) unaryLog(ctx context.Context, req any, info *grpc.UnaryServerIn
 		resp, err = h(ctx, req)
 	}
 	s.audit(ctx, info.FullMethod, refused, err)
-	s.logCall(ctx, info.FullMethod, began, err)
+	s.logCall(ctx, info.FullMethod, began, refused, err)
 	return resp, err
 }
 
@@ -115,7 +117,7 @@ func (s *Server) streamLog(srv any, ss grpc.ServerStream, info *grpc.StreamServe
 	if context.Cause(ctx) == errStopping {
 		err = errStopping
 	}
-	s.logCall(ctx, info.FullMethod, began, err)
+	s.logCall(ctx, info.FullMethod, began, refused, err)
 	return err
 }
 
