@@ -2,11 +2,15 @@ package state
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	dpb "millrace/api/proto/dataplane/v1"
+	"millrace/server/config"
 	"millrace/server/telemetry"
 	"millrace/yang/schema"
 	"millrace/yang/tree"
@@ -31,7 +35,10 @@ type follower struct {
 	watchers map[*watcher]bool
 
 	// All below belong to the goroutine of Run.
-	known  map[string]told
+	known map[string]told
+	// rows are what the data plane said of an interface or address when it was last looked at, under the configuration rowsOf.
+	rows   map[string]row
+	rowsOf *config.Config
 	events map[string]time.Time // of interfaces since the last look
 	up     map[string]bool
 }
@@ -42,6 +49,12 @@ type told struct {
 	leaves map[*schema.Node]telemetry.Leaf
 	// neighbor objects come and go by events, and are not looked for each time.
 	neighbor bool
+}
+
+// row is what the data plane said, and the keys of what was made of it in known.
+type row struct {
+	said proto.Message
+	keys []string
 }
 
 // watcher is somebody who watches.
@@ -58,7 +71,7 @@ type watcher struct {
 func (f *follower) init() {
 	f.join, f.poke = make(chan *watcher), make(chan struct{}, 1)
 	f.flaps, f.watchers = map[string]uint64{}, map[*watcher]bool{}
-	f.known, f.events, f.up = map[string]told{}, map[string]time.Time{}, map[string]bool{}
+	f.known, f.rows, f.events, f.up = map[string]told{}, map[string]row{}, map[string]time.Time{}, map[string]bool{}
 }
 
 // Poke has changes of the configuration seen at once.
@@ -178,6 +191,7 @@ func (f *follower) watched() bool {
 	defer f.mu.Unlock()
 	if len(f.watchers) == 0 {
 		clear(f.known)
+		clear(f.rows)
 	}
 	return len(f.watchers) > 0
 }
@@ -283,19 +297,47 @@ func (i *Interfaces) look(ctx context.Context, neighbors bool) {
 		i.transition(st.GetConfig().GetName(), st.GetOperStatus() == dpb.OperStatus_OPER_STATUS_UP)
 	}
 	now, cfg := time.Now(), i.config()
+	if cfg != i.rowsOf {
+		clear(i.rows)
+		i.rowsOf = cfg
+	}
 	there := map[string]bool{}
-	see := func(o *telemetry.Object, path tree.Path, t time.Time, neighbor bool) {
+	see := func(o *telemetry.Object, path tree.Path, t time.Time, neighbor bool) (keys []string) {
 		leaves, err := o.Leaves()
 		if err == nil && len(leaves) > 0 {
-			there[i.compare(path, leaves, t, neighbor)] = true
+			key := i.compare(path, leaves, t, neighbor)
+			there[key] = true
+			keys = append(keys, key)
 		}
+		return keys
+	}
+	// same says that there is nothing new in what the data plane says, which most of the time is so.
+	same := func(id string, said proto.Message) bool {
+		old, ok := i.rows[id]
+		if !ok || !proto.Equal(old.said, said) {
+			return false
+		}
+		for _, key := range old.keys {
+			there[key] = true
+		}
+		return true
 	}
 	for _, d := range devices(cfg, states) {
-		at := devicePath(d.name)
-		see(i.deviceObject(d), at, i.when(&d.logical, at, now), false)
 		for _, l := range d.logicals() {
+			if l.state != nil {
+				l.state.Counters = nil
+			}
+			if same(l.name, l.state) {
+				continue
+			}
+			var keys []string
+			if l.index == 0 {
+				at := devicePath(d.name)
+				keys = see(i.deviceObject(d), at, i.when(&l, at, now), false)
+			}
 			at := logicalPath(d.name, l.index)
-			see(i.logicalObject(d.name, l), at, i.when(&l, at, now), false)
+			keys = append(keys, see(i.logicalObject(d.name, l), at, i.when(&l, at, now), false)...)
+			i.rows[l.name] = row{l.state, keys}
 		}
 	}
 	p := placer{cfg: cfg}
@@ -303,12 +345,17 @@ func (i *Interfaces) look(ctx context.Context, neighbors bool) {
 		if err != nil {
 			break
 		}
+		id := a.GetInterface() + " " + string(a.GetAddress())
+		if same(id, a) {
+			continue
+		}
 		o, ip := i.addressObject(p.path(a.GetInterface()), a)
 		t, ok := i.events[a.GetInterface()]
 		if !ok {
 			t = now
 		}
-		see(o, entryPath(p.path(a.GetInterface()).Name(familyOf(a.GetAddress())), "addresses", "address", "ip", ip), t, false)
+		at := entryPath(p.path(a.GetInterface()).Name(familyOf(a.GetAddress())), "addresses", "address", "ip", ip)
+		i.rows[id] = row{a, see(o, at, t, false)}
 	}
 	if neighbors {
 		for n, err := range i.dp.Neighbors(ctx, "") {
@@ -319,7 +366,11 @@ func (i *Interfaces) look(ctx context.Context, neighbors bool) {
 			see(i.neighborObject(at, n, false), neighborPath(at, n.GetAddress()), now, true)
 		}
 	}
-	i.forget(there, neighbors || len(states) == 0, now)
+	if i.forget(there, neighbors || len(states) == 0, now) {
+		maps.DeleteFunc(i.rows, func(_ string, r row) bool {
+			return slices.ContainsFunc(r.keys, func(key string) bool { return !there[key] })
+		})
+	}
 	clear(i.events)
 }
 
@@ -365,8 +416,8 @@ func (f *follower) compare(path tree.Path, leaves []telemetry.Leaf, t time.Time,
 	return key
 }
 
-// forget tells of objects that are there no longer. Parts of one that is gone are not told of each by each.
-func (f *follower) forget(there map[string]bool, neighbors bool, now time.Time) {
+// forget tells of objects that are there no longer, and says whether there are any. Parts of one that is gone are not told of each by each.
+func (f *follower) forget(there map[string]bool, neighbors bool, now time.Time) bool {
 	var gone []tree.Path
 	for key, o := range f.known {
 		if !there[key] && (neighbors || !o.neighbor) {
@@ -380,6 +431,7 @@ func (f *follower) forget(there map[string]bool, neighbors bool, now time.Time) 
 			f.tell(telemetry.Batch{Time: now, Deleted: []tree.Path{p}})
 		}
 	}
+	return len(gone) > 0
 }
 
 func (i *Interfaces) tellNeighbor(n *dpb.NeighborState, t time.Time) {

@@ -1,8 +1,10 @@
 package state
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	dpb "millrace/api/proto/dataplane/v1"
@@ -135,11 +137,12 @@ func (i *Interfaces) logicalObject(device string, l logical) *telemetry.Object {
 
 func counters(st *dpb.InterfaceState) *dpb.InterfaceCounters { return st.GetCounters() }
 
-// deviceCounters count all that goes by the device: the frames of its VLANs as well, which the data plane counts apart.
-func (i *Interfaces) deviceCounters(o *telemetry.Object, d *device) {
+// deviceCounters count all that goes by the device: the frames of its VLANs as well, which the data plane counts apart. nil if it is not
+// there.
+func deviceCounters(d *device) *dpb.InterfaceCounters {
 	c := counters(d.state)
 	if c == nil {
-		return
+		return nil
 	}
 	sum := &dpb.InterfaceCounters{
 		RxPackets: c.GetRxPackets(), RxOctets: c.GetRxOctets(), RxUnicast: c.GetRxUnicast(), RxMulticast: c.GetRxMulticast(),
@@ -159,27 +162,68 @@ func (i *Interfaces) deviceCounters(o *telemetry.Object, d *device) {
 		sum.TxDiscards += v.GetTxDiscards()
 		sum.Punted += v.GetPunted()
 	}
-	setCounters(o, sum)
-	o.Set("state/counters/interface-transitions", i.transitions(d.name))
+	return sum
 }
 
-// setCounters sets the counters. What the device loses for want of buffers is a discard in OpenConfig; it is told apart as well.
-func setCounters(o *telemetry.Object, c *dpb.InterfaceCounters) {
+// counterLeaves are the counters in the order of counterValues; an interface has one more.
+var counterLeaves = []string{
+	"in-pkts", "in-octets", "in-unicast-pkts", "in-multicast-pkts", "in-broadcast-pkts", "in-errors", "in-discards", "out-pkts", "out-octets",
+	"out-errors", "out-discards", "in-missed-pkts", "punted-pkts",
+}
+
+const transitionsLeaf = "interface-transitions"
+
+// maxTemplates bounds what is kept of paths: twice the interfaces that there can be.
+const maxTemplates = 2 * config.MaxInterfaces
+
+// counterValues are the values of counterLeaves. What the device loses for want of buffers is a discard in OpenConfig; it is told apart
+// as well.
+func counterValues(c *dpb.InterfaceCounters) []uint64 {
+	return []uint64{
+		c.GetRxPackets(), c.GetRxOctets(), c.GetRxUnicast(), c.GetRxMulticast(), c.GetRxBroadcast(), c.GetRxErrors(),
+		c.GetRxDiscards() + c.GetRxMissed(), c.GetTxPackets(), c.GetTxOctets(), c.GetTxErrors(), c.GetTxDiscards(), c.GetRxMissed(), c.GetPunted(),
+	}
+}
+
+// counterObject is the counters of an interface or subinterface, whose paths are made but once.
+func (i *Interfaces) counterObject(at tree.Path, c *dpb.InterfaceCounters, transitions ...uint64) ([]telemetry.Leaf, error) {
 	if c == nil {
-		return
+		return nil, nil
 	}
-	for _, one := range []struct {
-		leaf string
-		n    uint64
-	}{
-		{"in-pkts", c.GetRxPackets()}, {"in-octets", c.GetRxOctets()}, {"in-unicast-pkts", c.GetRxUnicast()},
-		{"in-multicast-pkts", c.GetRxMulticast()}, {"in-broadcast-pkts", c.GetRxBroadcast()}, {"in-errors", c.GetRxErrors()},
-		{"in-discards", c.GetRxDiscards() + c.GetRxMissed()}, {"out-pkts", c.GetTxPackets()}, {"out-octets", c.GetTxOctets()},
-		{"out-errors", c.GetTxErrors()}, {"out-discards", c.GetTxDiscards()}, {"in-missed-pkts", c.GetRxMissed()},
-		{"punted-pkts", c.GetPunted()},
-	} {
-		o.Set("state/counters/"+one.leaf, one.n)
+	key := at.String()
+	i.templateMu.Lock()
+	t, ok := i.templates[key]
+	i.templateMu.Unlock()
+	if !ok {
+		where := at.Name("state").Name("counters")
+		node := i.s.Find(where.SchemaPath())
+		names := counterLeaves
+		if len(transitions) > 0 {
+			names = append(names[:len(names):len(names)], transitionsLeaf)
+		}
+		for _, name := range names {
+			leaf := node.Child(name)
+			if leaf == nil {
+				return nil, fmt.Errorf("state: %s/%s is not in the schema", where, name)
+			}
+			t = append(t, telemetry.Leaf{Path: where.Name(name), Schema: leaf})
+		}
+		i.templateMu.Lock()
+		if len(i.templates) >= maxTemplates {
+			clear(i.templates) // of interfaces that have gone
+		}
+		i.templates[key] = t
+		i.templateMu.Unlock()
 	}
+	leaves := slices.Clone(t)
+	for k, n := range append(counterValues(c), transitions...) {
+		v, err := leaves[k].Schema.FromGo(n)
+		if err != nil {
+			return nil, err
+		}
+		leaves[k].Value = v
+	}
+	return leaves, nil
 }
 
 func familyOf(b []byte) string {

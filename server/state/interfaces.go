@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	dpb "millrace/api/proto/dataplane/v1"
@@ -51,6 +52,9 @@ type Interfaces struct {
 	shared chan struct{} // lock
 	read   time.Time
 	all    []counted
+	// templates are the counters of interfaces and subinterfaces, by path, without values.
+	templateMu sync.Mutex
+	templates  map[string][]telemetry.Leaf
 
 	follower
 }
@@ -69,6 +73,7 @@ const sharedFor = 40 * time.Millisecond
 func NewInterfaces(s *schema.Schema, dp InterfaceDataplane, config func() *config.Config) *Interfaces {
 	i := &Interfaces{
 		s: s, dp: dp, config: config, at: findPlaces(s, interfacePlaces), shared: make(chan struct{}, 1),
+		templates: map[string][]telemetry.Leaf{},
 	}
 	i.follower.init()
 	return i
@@ -233,11 +238,11 @@ func (i *Interfaces) Read(ctx context.Context, m tree.Pattern, emit func(telemet
 
 func (i *Interfaces) emitDevice(d *device, m tree.Pattern, index string, now time.Time, emit func(telemetry.Batch) error) error {
 	if i.at.wants(m, "interface") || i.at.wants(m, "ethernet") || i.at.wants(m, "port") {
-		o := i.deviceObject(d)
-		if i.at.wants(m, "counters") {
-			i.deviceCounters(o, d)
+		c := deviceCounters(d)
+		if !i.at.wants(m, "counters") {
+			c = nil
 		}
-		if err := emitObject(o, now, emit); err != nil {
+		if err := i.emitCounted(i.deviceObject(d), now, emit, devicePath(d.name), c, i.transitions(d.name)); err != nil {
 			return err
 		}
 	}
@@ -248,11 +253,11 @@ func (i *Interfaces) emitDevice(d *device, m tree.Pattern, index string, now tim
 		if index != "" && strconv.FormatUint(uint64(l.index), 10) != index {
 			continue
 		}
-		o := i.logicalObject(d.name, l)
-		if i.at.wants(m, "subcounters") {
-			setCounters(o, counters(l.state))
+		c := counters(l.state)
+		if !i.at.wants(m, "subcounters") {
+			c = nil
 		}
-		if err := emitObject(o, now, emit); err != nil {
+		if err := i.emitCounted(i.logicalObject(d.name, l), now, emit, logicalPath(d.name, l.index), c); err != nil {
 			return err
 		}
 	}
@@ -266,6 +271,23 @@ func emitObject(o *telemetry.Object, t time.Time, emit func(telemetry.Batch) err
 	b, err := o.Batch(t)
 	if err != nil || len(b.Leaves) == 0 {
 		return err
+	}
+	return emit(b)
+}
+
+// emitCounted emits an object and its counters together.
+func (i *Interfaces) emitCounted(o *telemetry.Object, t time.Time, emit func(telemetry.Batch) error, at tree.Path, c *dpb.InterfaceCounters,
+	transitions ...uint64) error {
+	b, err := o.Batch(t)
+	if err != nil {
+		return err
+	}
+	counted, err := i.counterObject(at, c, transitions...)
+	if err != nil {
+		return err
+	}
+	if b.Leaves = append(b.Leaves, counted...); len(b.Leaves) == 0 {
+		return nil
 	}
 	return emit(b)
 }
@@ -306,21 +328,19 @@ func (i *Interfaces) countAll(ctx context.Context) ([]counted, time.Time, error)
 		return nil, now, err
 	}
 	var all []counted
-	add := func(name string, own bool, o *telemetry.Object) {
-		if b, e := o.Batch(now); e != nil {
+	add := func(name string, own bool, leaves []telemetry.Leaf, e error) {
+		if e != nil {
 			err = e
-		} else if len(b.Leaves) > 0 {
-			all = append(all, counted{name, own, b})
+		} else if len(leaves) > 0 {
+			all = append(all, counted{name, own, telemetry.Batch{Time: now, Leaves: leaves}})
 		}
 	}
 	for _, d := range devices(i.config(), states) {
-		o := telemetry.NewObject(i.s, devicePath(d.name))
-		i.deviceCounters(o, d)
-		add(d.name, true, o)
+		leaves, err := i.counterObject(devicePath(d.name), deviceCounters(d), i.transitions(d.name))
+		add(d.name, true, leaves, err)
 		for _, l := range d.logicals() {
-			o := telemetry.NewObject(i.s, logicalPath(d.name, l.index))
-			setCounters(o, counters(l.state))
-			add(d.name, false, o)
+			leaves, err := i.counterObject(logicalPath(d.name, l.index), counters(l.state))
+			add(d.name, false, leaves, err)
 		}
 	}
 	return all, now, err
