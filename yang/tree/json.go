@@ -3,6 +3,7 @@ package tree
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -19,14 +20,9 @@ func (e *Edit) Update(p Path, doc []byte) error { return e.json(p, doc, false) }
 func (e *Edit) Replace(p Path, doc []byte) error { return e.json(p, doc, true) }
 
 func (e *Edit) json(p Path, doc []byte, replace bool) error {
-	d := json.NewDecoder(bytes.NewReader(doc))
-	d.UseNumber()
-	var x any
-	if err := d.Decode(&x); err != nil {
-		return Error{p.String(), fmt.Sprintf("is not JSON: %v", err)}
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return Error{p.String(), "is not JSON: there is more after the value"}
+	x, err := decode(doc)
+	if err != nil {
+		return Error{p.String(), err.Error()}
 	}
 	p, s, err := e.canon(p)
 	if err != nil {
@@ -66,6 +62,67 @@ func (e *Edit) json(p Path, doc []byte, replace bool) error {
 	return errs.Err()
 }
 
+// maxNesting bounds the levels of a document; no model comes near.
+const maxNesting = 64
+
+// decode reads one value of I-JSON (RFC 7493), which RFC 7951 asks for: with a name twice in an object nobody can know what is meant.
+func decode(doc []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber()
+	x, err := decodeValue(d, 0)
+	if err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("is not JSON: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("is not JSON: there is more after the value")
+	}
+	return x, nil
+}
+
+func decodeValue(d *json.Decoder, depth int) (any, error) {
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	delim, ok := t.(json.Delim)
+	switch {
+	case !ok:
+		return t, nil
+	case depth >= maxNesting:
+		return nil, fmt.Errorf("more than %d levels", maxNesting)
+	case delim == '[':
+		l := []any{}
+		for d.More() {
+			x, err := decodeValue(d, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			l = append(l, x)
+		}
+		_, err = d.Token()
+		return l, err
+	}
+	o := map[string]any{}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, _ := t.(string) // an object's names are strings, or Token would have failed
+		if _, ok := o[name]; ok {
+			return nil, fmt.Errorf("the name %s is there twice in one object", name)
+		}
+		if o[name], err = decodeValue(d, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	_, err = d.Token()
+	return o, err
+}
+
 // clear empties a node that is about to be replaced; an entry stays where it is in a list that the user orders.
 func (e *Edit) clear(p Path, s *schema.Node, whole bool) error {
 	if len(p) == 0 {
@@ -103,6 +160,10 @@ func (e *Edit) merge(n *Node, o map[string]any, at Path, errs *Errors) {
 			continue
 		}
 		p := at.Name(c.Name)
+		if _, twice := o[c.Qualified()]; twice && name == c.Name {
+			errs.add(p, "is there twice, with and without its module")
+			continue
+		}
 		if err := writable(c, p); err != nil {
 			errs.add(p, err.(Error).Reason)
 			continue

@@ -173,6 +173,11 @@ func TestRefused(t *testing.T) {
 		{doc("/ifs", `{"if":[{"name":"q","config":{"vlan":"5"}}]}`), `/ifs/if[name=q]/config/vlan: "5" is not of type uint16`},
 		{doc("/ifs", `{"if":[{"name":"q","config":{"big":true,"@vlan":{},"flag":null}}]}`), "/ifs/if[name=q]/config/@vlan: metadata (RFC 7952) are not supported\n/ifs/if[name=q]/config/big: true is not of type uint64\n/ifs/if[name=q]/config/flag: null is not of type empty"},
 		{doc("/ifs", `{"if":`), "/ifs: is not JSON: unexpected EOF"},
+		{doc("/ifs", `{"if":[],"if":[]}`), "/ifs: is not JSON: the name if is there twice in one object"},
+		{doc("/ifs", strings.Repeat("[", 70)), "/ifs: is not JSON: more than 64 levels"},
+		{doc("/ifs", ``), "/ifs: is not JSON: unexpected EOF"},
+		{doc("/ifs", `{"if":[1 2]}`), "/ifs: is not JSON: invalid character '2' after array element"},
+		{doc("/ifs", `{"if":[],"m:if":[{"name":"q"}]}`), "/ifs/if: is there twice, with and without its module"},
 		{doc("/ifs", `{} {}`), "/ifs: is not JSON: there is more after the value"},
 		{doc("/ifs/if[name=eth1]/state", `{}`), "/ifs/if[name=eth1]/state: is state and cannot be set"},
 	} {
