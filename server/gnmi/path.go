@@ -59,9 +59,22 @@ func fromPath(prefix, p *gpb.Path, field string) (tree.Path, error) {
 }
 
 // toPath is a path of the tree as gNMI has it.
-func toPath(p tree.Path) *gpb.Path {
+func toPath(p tree.Path) *gpb.Path { return new(pathWriter).path(p) }
+
+// pathWriter turns paths that follow each other into gNMI's. They share the steps that they have in the same place: the keys of an entry
+// are made once for all of its leaves.
+type pathWriter struct {
+	last  tree.Path
+	elems []*gpb.PathElem
+}
+
+func (w *pathWriter) path(p tree.Path) *gpb.Path {
 	out := &gpb.Path{Elem: make([]*gpb.PathElem, len(p))}
 	for i, e := range p {
+		if i < len(w.last) && same(w.last[i], e) {
+			out.Elem[i] = w.elems[i]
+			continue
+		}
 		el := &gpb.PathElem{Name: e.Name}
 		if len(e.Keys) > 0 {
 			el.Key = make(map[string]string, len(e.Keys))
@@ -71,6 +84,7 @@ func toPath(p tree.Path) *gpb.Path {
 		}
 		out.Elem[i] = el
 	}
+	w.last, w.elems = p, out.Elem
 	return out
 }
 

@@ -68,8 +68,9 @@ func (f form) notification(leaves []telemetry.Leaf, deleted []tree.Path, dups []
 	if len(leaves) > 0 {
 		n.Update = make([]*gpb.Update, len(leaves))
 	}
+	var w pathWriter
 	for i, l := range leaves {
-		u := &gpb.Update{Path: toPath(l.Path[len(top):]), Val: encode(l.Value, f.encoding)}
+		u := &gpb.Update{Path: w.path(l.Path[len(top):]), Val: encode(l.Value, f.encoding)}
 		if i < len(dups) {
 			u.Duplicates = dups[i]
 		}

@@ -5,6 +5,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"millrace/yang/schema"
@@ -74,7 +75,8 @@ func (o *Object) Set(below string, value any) *Object {
 	if value == nil || o.err != nil {
 		return o
 	}
-	p, n := o.path, o.node
+	n := o.node
+	p := append(make(tree.Path, 0, len(o.path)+1+strings.Count(below, "/")), o.path...)
 	start := 0
 	for i := 0; i <= len(below); i++ {
 		if i < len(below) && below[i] != '/' {
@@ -86,12 +88,15 @@ func (o *Object) Set(below string, value any) *Object {
 			o.err = fmt.Errorf("telemetry: %s/%s is not in the schema", o.path, below)
 			return o
 		}
-		p = p.Name(name)
+		p = append(p, tree.Elem{Name: name})
 	}
 	v, err := n.FromGo(value)
 	if err != nil {
 		o.err = fmt.Errorf("telemetry: %s: %w", p, err)
 		return o
+	}
+	if o.all == nil {
+		o.all = make([]Leaf, 0, 4)
 	}
 	o.all = append(o.all, Leaf{p, n, v})
 	return o
