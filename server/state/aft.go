@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -162,6 +163,7 @@ func (a *AFT) readRoutes(ctx context.Context, m tree.Pattern, instance string, b
 	if !ok {
 		return nil
 	}
+	at := pathsOf(instance)
 	var cur rib.Cursor
 	for {
 		list, next, err := a.rib.ListBest(f, cur, aftPage)
@@ -172,7 +174,7 @@ func (a *AFT) readRoutes(ctx context.Context, m tree.Pattern, instance string, b
 			if list[i].FIB == rib.FIBFailed {
 				continue
 			}
-			if err := b.add(a.entry(list[i])); err != nil {
+			if err := b.add(a.entry(at, list[i])); err != nil {
 				return err
 			}
 		}
@@ -185,16 +187,23 @@ func (a *AFT) readRoutes(ctx context.Context, m tree.Pattern, instance string, b
 	}
 }
 
-func entryOf(r rib.Best) tree.Path {
-	family, list := "ipv4-unicast", "ipv4-entry"
-	if r.Prefix.Addr().Is6() {
-		family, list = "ipv6-unicast", "ipv6-entry"
-	}
-	return entryPath(aftPath(r.VRF), family, list, "prefix", r.Prefix.String())
+// aftPaths are where the entries of an instance are.
+type aftPaths struct{ four, six tree.Path }
+
+func pathsOf(instance string) aftPaths {
+	at := aftPath(instance)
+	return aftPaths{at.Name("ipv4-unicast"), at.Name("ipv6-unicast")}
 }
 
-func (a *AFT) entry(r rib.Best) *telemetry.Object {
-	return telemetry.NewObject(a.s, entryOf(r)).
+func (p aftPaths) entry(prefix netip.Prefix) tree.Path {
+	if prefix.Addr().Is6() {
+		return entryPath(p.six, "", "ipv6-entry", "prefix", prefix.String())
+	}
+	return entryPath(p.four, "", "ipv4-entry", "prefix", prefix.String())
+}
+
+func (a *AFT) entry(at aftPaths, r rib.Best) *telemetry.Object {
+	return telemetry.NewObject(a.s, at.entry(r.Prefix)).
 		Set("state/prefix", r.Prefix).
 		Set("state/origin-protocol", originProtocols[r.Source]).
 		Set("state/next-hop-group", r.Group).

@@ -118,7 +118,7 @@ func (a *AFT) tellRoutes(ctx context.Context, m tree.Pattern, events []rib.Event
 		if e.Type == rib.EventUpdate && e.Route.Best >= 0 && e.Route.FIB != rib.FIBFailed {
 			c := &e.Route.Candidates[e.Route.Best]
 			r.Source, r.Group = c.Route.Source, c.Group
-			if err := b.add(a.entry(r)); err != nil {
+			if err := b.add(a.entry(pathsOf(r.VRF), r)); err != nil {
 				return err
 			}
 			continue
@@ -126,7 +126,7 @@ func (a *AFT) tellRoutes(ctx context.Context, m tree.Pattern, events []rib.Event
 		if err := b.flush(); err != nil { // keep the order
 			return err
 		}
-		b.remove(entryOf(r))
+		b.remove(pathsOf(r.VRF).entry(r.Prefix))
 		if err := b.flush(); err != nil {
 			return err
 		}

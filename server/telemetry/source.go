@@ -53,18 +53,22 @@ type Watcher interface {
 
 // Object gathers the leaves of one object for a Batch: its path and the schema of what is below.
 type Object struct {
-	s    *schema.Schema
 	path tree.Path
 	node *schema.Node
 	all  []Leaf
-	err  error
+	// steps are the memory of paths.
+	steps []tree.Elem
+	err   error
 }
 
 // NewObject begins an object at a path whose keys are in the schema's order.
 func NewObject(s *schema.Schema, p tree.Path) *Object {
-	o := &Object{s: s, path: p, node: s.Find(p.SchemaPath())}
-	if o.node == nil {
-		o.err = fmt.Errorf("telemetry: %s is not in the schema", p)
+	o := &Object{path: p, node: s.Root}
+	for _, e := range p {
+		if o.node = o.node.Child(e.Name); o.node == nil {
+			o.err = fmt.Errorf("telemetry: %s is not in the schema", p)
+			break
+		}
 	}
 	return o
 }
@@ -75,20 +79,17 @@ func (o *Object) Set(below string, value any) *Object {
 	if value == nil || o.err != nil {
 		return o
 	}
+	p := o.room(len(o.path) + strings.Count(below, "/") + 1)
+	p = append(p, o.path...)
 	n := o.node
-	p := append(make(tree.Path, 0, len(o.path)+1+strings.Count(below, "/")), o.path...)
-	start := 0
-	for i := 0; i <= len(below); i++ {
-		if i < len(below) && below[i] != '/' {
-			continue
-		}
-		name := below[start:i]
-		start = i + 1
+	for rest, more := below, true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, "/")
 		if n = n.Child(name); n == nil {
 			o.err = fmt.Errorf("telemetry: %s/%s is not in the schema", o.path, below)
 			return o
 		}
-		p = append(p, tree.Elem{Name: name})
+		p = append(p, tree.Elem{Name: n.Name})
 	}
 	v, err := n.FromGo(value)
 	if err != nil {
@@ -96,10 +97,23 @@ func (o *Object) Set(below string, value any) *Object {
 		return o
 	}
 	if o.all == nil {
-		o.all = make([]Leaf, 0, 4)
+		o.all = make([]Leaf, 0, usualLeaves)
 	}
 	o.all = append(o.all, Leaf{p, n, v})
 	return o
+}
+
+// usualLeaves is how many leaves an object makes room for at a time.
+const usualLeaves = 4
+
+// room returns an empty path with room for n steps and no more. Paths of one object share their memory: there may be millions of objects.
+func (o *Object) room(n int) tree.Path {
+	if cap(o.steps)-len(o.steps) < n {
+		o.steps = make([]tree.Elem, 0, n*usualLeaves)
+	}
+	at := len(o.steps)
+	o.steps = o.steps[:at+n]
+	return tree.Path(o.steps[at : at : at+n])
 }
 
 // Leaves are those that were set, or the first error.

@@ -63,6 +63,8 @@ type Node struct {
 	Type   *Type
 	Parent *Node
 
+	// loose is the type without patterns and lengths, for state: what the appliance itself says has the right form.
+	loose    *Type
 	index    int
 	children []*Node
 	byName   map[string]*Node
@@ -246,6 +248,11 @@ func Parse(doc []byte) (*Schema, error) {
 			}
 		}
 	}
+	for _, n := range nodes[1:] {
+		if n.loose = n.Type; n.IsLeaf() && !n.Config {
+			n.loose = n.Type.loosened() // all leafrefs have their targets now
+		}
+	}
 	return s, nil
 }
 
@@ -287,4 +294,21 @@ func (s *Schema) bindType(n *Node, t *Type) (*Type, error) {
 		return &c, nil
 	}
 	return t, nil
+}
+
+// loosened is the type without what is costly to check.
+func (t *Type) loosened() *Type {
+	t = t.Resolve()
+	if t.Base != String && t.Base != Union {
+		return t
+	}
+	c := *t
+	c.patterns, c.Members = nil, nil
+	if t.Base == String {
+		c.ranges = nil
+	}
+	for _, m := range t.Members {
+		c.Members = append(c.Members, m.loosened())
+	}
+	return &c
 }

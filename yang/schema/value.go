@@ -223,30 +223,31 @@ func (n *Node) FromJSON(x any) (Value, error) {
 }
 
 // FromGo takes a value of Go: strings, numbers, booleans, []byte, what has a String method, pointers to these; slices for a
-// leaf-list.
+// leaf-list. Of a leaf of state, which the appliance itself tells, patterns and lengths of strings are not checked.
 func (n *Node) FromGo(x any) (Value, error) {
 	if v, ok := x.(Value); ok {
 		x = v.v
 	}
-	if n.Kind == LeafList {
-		if l, ok := x.([]Value); ok {
-			all := make([]any, len(l))
-			for i, e := range l {
-				all[i] = e.v
-			}
-			return n.list(all, (*Type).fromGo)
-		}
-		r := reflect.ValueOf(x)
-		if r.Kind() != reflect.Slice {
-			return Value{}, fmt.Errorf("is not a list of values")
-		}
-		all := make([]any, r.Len())
-		for i := range all {
-			all[i] = r.Index(i).Interface()
-		}
-		return n.list(all, (*Type).fromGo)
+	if n.Kind != LeafList {
+		return n.loose.fromGo(x)
 	}
-	return n.Type.fromGo(x)
+	read := func(_ *Type, x any) (Value, error) { return n.loose.fromGo(x) }
+	if l, ok := x.([]Value); ok {
+		all := make([]any, len(l))
+		for i, e := range l {
+			all[i] = e.v
+		}
+		return n.list(all, read)
+	}
+	r := reflect.ValueOf(x)
+	if r.Kind() != reflect.Slice {
+		return Value{}, fmt.Errorf("is not a list of values")
+	}
+	all := make([]any, r.Len())
+	for i := range all {
+		all[i] = r.Index(i).Interface()
+	}
+	return n.list(all, read)
 }
 
 func (n *Node) list(l []any, read func(*Type, any) (Value, error)) (Value, error) {
