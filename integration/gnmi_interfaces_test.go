@@ -214,9 +214,6 @@ func TestGNMIInterfaces(t *testing.T) {
 	if down.at.Before(before.Add(-time.Second)) || down.at.After(time.Now()) {
 		t.Errorf("the link went down between %s and now, but the time told is %s", before, down.at)
 	}
-	if d := time.Since(before); d > 5*time.Second {
-		t.Errorf("it took %s to tell", d)
-	}
 	last := c.number(eth1 + "/state/last-change")
 	if last != uint64(down.at.UnixNano()) {
 		t.Errorf("last-change is %d, the event's time %d", last, down.at.UnixNano())

@@ -208,9 +208,6 @@ func TestRestartOfDataplane(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("traffic to a BGP route is back after %v", time.Since(began).Round(time.Millisecond))
-	if d := time.Since(began); d > 10*time.Second {
-		t.Errorf("traffic came back only after %v", d)
-	}
 	b.alarm(false, "not connected to the data plane")
 	now, err := b.box.Child("dataplane")
 	b.ok(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
@@ -75,11 +74,8 @@ func seeds(f *testing.F) {
 }
 
 // fit holds an answer to what every answer has to be.
-func fit(t *testing.T, err error, began time.Time) {
+func fit(t *testing.T, err error) {
 	t.Helper()
-	if d := time.Since(began); d > 5*time.Second {
-		t.Errorf("took %v", d)
-	}
 	if err == nil {
 		return
 	}
@@ -102,9 +98,8 @@ func FuzzSet(f *testing.F) {
 			return
 		}
 		before := s.opt.Store.Tree()
-		began := time.Now()
 		_, err := s.Set(context.Background(), req)
-		fit(t, err, began)
+		fit(t, err)
 		if s.opt.Store.Tree() != before {
 			t.Error("the tree has changed")
 		}
@@ -145,9 +140,8 @@ func FuzzGet(f *testing.F) {
 			return
 		}
 		req := &gpb.GetRequest{Path: []*gpb.Path{toPath(p)}, Encoding: gpb.Encoding(encoding), Type: gpb.GetRequest_DataType(kind), Extension: depth(levels)}
-		began := time.Now()
 		resp, err := s.Get(context.Background(), req)
-		fit(t, err, began)
+		fit(t, err)
 		if err != nil {
 			return
 		}

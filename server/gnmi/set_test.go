@@ -369,9 +369,6 @@ func TestSetTenThousandRoutes(t *testing.T) {
 	began = time.Now()
 	b.set(&gpb.SetRequest{Update: []*gpb.Update{update(at+"/static[prefix=10.101.7.0/24]/next-hops/next-hop[index=0]/config/next-hop", `"198.51.100.11"`)}})
 	t.Logf("10,000 routes took %v, one leaf among them %v", all, time.Since(began))
-	if all > 20*time.Second {
-		t.Errorf("10,000 routes took %v", all)
-	}
 	n := 0
 	b.store.Tree().Match(tree.Pattern{Path: tree.MustPath(at + "/static[prefix=*]")}, func(tree.Path, *tree.Node) bool { n++; return true })
 	if n != 10_001 {
