@@ -6,7 +6,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
 
@@ -50,17 +49,4 @@ func (a *Authorizer) Check(ctx context.Context, p tree.Path, write bool) error {
 // Change is Check of a change, for the configuration store.
 func (a *Authorizer) Change(ctx context.Context, c tree.Change) error {
 	return a.Check(ctx, c.Path, true)
-}
-
-// Sees says whether the caller may read a node of the schema; what is below it may still be denied.
-func (a *Authorizer) Sees(ctx context.Context, n *schema.Node) bool {
-	id, ok := FromContext(ctx)
-	if !ok {
-		return true
-	}
-	at := n.Path()
-	if at == "" {
-		at = "/"
-	}
-	return id.Role.Any(at) >= Read && (!a.secrets[at] || id.Role.Secrets())
 }

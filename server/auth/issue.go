@@ -104,8 +104,11 @@ func loadIssuer(dir string, now time.Time) (*issuer, error) {
 			return &issuer{cert: c, key: key, now: now}, nil
 		}
 	}
-	return nil, fmt.Errorf("%s does not belong to any certificate in %s", filepath.Join(dir, CAKeyFile), filepath.Join(dir, CAFile))
+	return nil, fmt.Errorf("%s %w in %s", filepath.Join(dir, CAKeyFile), errStrayKey, filepath.Join(dir, CAFile))
 }
+
+// errStrayKey: there is the key of an authority that is not believed.
+var errStrayKey = errors.New("does not belong to any certificate")
 
 // server writes the appliance's own certificate for the hosts named.
 func (i *issuer) server(dir string, hosts []string) error {

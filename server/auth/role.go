@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -120,15 +119,3 @@ func (r Role) Any(path string) Access {
 
 // Secrets says that keys and passwords are shown.
 func (r Role) Secrets() bool { return r.secrets }
-
-// Require is nil if the role has an access at a place.
-func (r Role) Require(path string, a Access) error {
-	if r.At(path) >= a {
-		return nil
-	}
-	name := r.Name
-	if name == "" {
-		name = "(none)"
-	}
-	return fmt.Errorf("%s: the role %s may not %s it", path, name, a)
-}

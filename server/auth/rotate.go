@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Bundle is certificates that are to take the place of those in use. What is nil stays as it is.
@@ -187,43 +188,11 @@ func finishRotation(dir string) error {
 
 // dropAuthority removes the key of an authority of our own that is believed no more: the certificates are somebody else's affair now.
 func dropAuthority(dir string) error {
-	key, err := readKey(filepath.Join(dir, CAKeyFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	_, err := loadIssuer(dir, time.Time{})
+	if errors.Is(err, errStrayKey) {
+		return os.Remove(filepath.Join(dir, CAKeyFile))
 	}
-	if err != nil {
-		return err
-	}
-	cas, err := readCertificates(filepath.Join(dir, CAFile))
-	if err != nil {
-		return err
-	}
-	for _, c := range cas {
-		if pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && pub.Equal(c.PublicKey) {
-			return nil
-		}
-	}
-	return os.Remove(filepath.Join(dir, CAKeyFile))
-}
-
-func readKey(path string) (crypto.Signer, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(raw)
-	if block == nil {
-		return nil, fmt.Errorf("%s holds no PEM block", path)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	s, ok := parsed.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("%s holds no key that signs", path)
-	}
-	return s, nil
+	return err
 }
 
 func syncDir(dir string) error {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -22,11 +23,11 @@ func bundleOf(t *testing.T, dir string) Bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := readKey(filepath.Join(dir, ServerKeyFile))
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, ServerFile), filepath.Join(dir, ServerKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Bundle{CA: cas, Chain: chain, Key: key}
+	return Bundle{CA: cas, Chain: chain, Key: pair.PrivateKey.(crypto.Signer)}
 }
 
 func same(t *testing.T, dir, other string, names ...string) {

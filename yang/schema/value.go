@@ -37,15 +37,6 @@ func (v Value) Any() any {
 	return v.v
 }
 
-// Decimal is the digits and the number of those behind the point of a decimal64.
-func (v Value) Decimal() (digits int64, precision uint8, ok bool) {
-	d, ok := v.v.(decimal)
-	if !ok {
-		return 0, 0, false
-	}
-	return int64(d), v.typ.FractionDigits, true
-}
-
 // List is the elements of a leaf-list.
 func (v Value) List() []Value {
 	l, _ := v.v.([]Value)

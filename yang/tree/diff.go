@@ -30,9 +30,6 @@ func (c Change) String() string {
 // Diff calls f for all that differs between two versions of a tree. What they share costs nothing. The paths are f's to keep.
 func Diff(a, b *Tree, f func(Change)) { diff(a.root, b.root, nil, f) }
 
-// DiffNodes is Diff below two nodes at one path, either of which may be nil.
-func DiffNodes(at Path, a, b *Node, f func(Change)) { diff(a, b, at, f) }
-
 func diff(a, b *Node, at Path, f func(Change)) {
 	if a == b {
 		return
