@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/credentials"
+	"millrace/server/gribi/gribitest"
 )
 
 // TestGRIBIBackupNeighbor: a neighbour dies whose link stays. The data plane itself goes over to the backup group, with vnf stopped, and
@@ -16,8 +17,8 @@ func TestGRIBIBackupNeighbor(t *testing.T) {
 	b.ok(b.box.Apply(b.interfaces() + "settings: {neighbor-reachable-time: 2}\n"))
 	_ = conn.Close()
 	c := newController(t, dialBox(t, b.box, credentials.NewTLS(operator(t, b.box))), electedPreserve, 1)
-	c.program(gribiHopTo(1, "10.0.2.2"), gribiHopTo(2, "10.0.3.2"), gribiHopTo(3, "10.0.4.2"),
-		gribiGroup("default", 2, 0, 2, 1, 3, 1), gribiGroup("default", 1, 2, 1, 1), gribiPrefix("default", "203.0.113.0/24", 1, ""))
+	c.program(gribitest.HopTo(1, "10.0.2.2"), gribitest.HopTo(2, "10.0.3.2"), gribitest.HopTo(3, "10.0.4.2"),
+		gribitest.Group("default", 2, 0, 2, 1, 3, 1), gribitest.Group("default", 1, 2, 1, 1), gribitest.Prefix("default", "203.0.113.0/24", 1, ""))
 	b.carries(sinks, anycast4, "r2")
 	b.hops("203.0.113.0/24", 1) // backups are not shown as used
 	control, err := b.box.Child("control")

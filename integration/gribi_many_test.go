@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"millrace/internal/lab"
+	"millrace/server/gribi/gribitest"
 )
 
 // TestGRIBIMany: 60,000 prefixes and changes of their group, and then more than the data plane has room for: what is acknowledged is
@@ -18,12 +19,12 @@ func TestGRIBIMany(t *testing.T) {
 	b := newBed(t, 2)
 	b.start(b.interfaces()) // tables of 65,536 IPv4 routes
 	c := newController(t, dialBox(t, b.box, credentials.NewTLS(operator(t, b.box))), electedPreserve, 1)
-	c.program(gribiHopTo(1, "10.0.2.2"), gribiHopTo(2, "10.0.3.2"), gribiGroup("default", 1, 0, 1, 1))
+	c.program(gribitest.HopTo(1, "10.0.2.2"), gribitest.HopTo(2, "10.0.3.2"), gribitest.Group("default", 1, 0, 1, 1))
 	prefixes := func(from, to int) (ids []uint64) {
 		for i := from; i < to; i += 1000 {
 			var ops []*spb.AFTOperation
 			for j := i; j < min(i+1000, to); j++ {
-				ops = append(ops, gribiPrefix("default", fmt.Sprintf("%d.%d.%d.0/24", 20+j>>16, j>>8&255, j&255), 1, ""))
+				ops = append(ops, gribitest.Prefix("default", fmt.Sprintf("%d.%d.%d.0/24", 20+j>>16, j>>8&255, j&255), 1, ""))
 			}
 			ids = append(ids, c.do(ops...)...)
 		}
@@ -50,7 +51,7 @@ func TestGRIBIMany(t *testing.T) {
 	}))
 	t.Logf("60,000 prefixes in the data plane after %v", time.Since(began).Round(time.Millisecond))
 	began = time.Now()
-	c.program(gribiGroup("default", 1, 0, 1, 1, 2, 1))
+	c.program(gribitest.Group("default", 1, 0, 1, 1, 2, 1))
 	t.Logf("their group changed after %v", time.Since(began).Round(time.Millisecond))
 	b.hops("20.5.5.0/24", 2)
 

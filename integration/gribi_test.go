@@ -12,7 +12,6 @@ import (
 
 	aftpb "github.com/openconfig/gribi/v1/proto/gribi_aft"
 	spb "github.com/openconfig/gribi/v1/proto/service"
-	"github.com/openconfig/ygot/proto/ywrapper"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -20,6 +19,7 @@ import (
 
 	vnfv1 "millrace/api/proto/vnf/v1"
 	"millrace/internal/lab"
+	"millrace/server/gribi/gribitest"
 )
 
 // controller is one Modify session of a gRIBI controller.
@@ -141,53 +141,6 @@ func (c *controller) get(instance string) []*spb.AFTEntry {
 	}
 }
 
-func str(s string) *ywrapper.StringValue { return &ywrapper.StringValue{Value: s} }
-func num(v uint64) *ywrapper.UintValue   { return &ywrapper.UintValue{Value: v} }
-
-func gribiHop(instance string, index uint64, h *aftpb.Afts_NextHop) *spb.AFTOperation {
-	return &spb.AFTOperation{NetworkInstance: instance, Op: spb.AFTOperation_ADD, Entry: &spb.AFTOperation_NextHop{
-		NextHop: &aftpb.Afts_NextHopKey{Index: index, NextHop: h},
-	}}
-}
-
-func gribiHopTo(index uint64, address string) *spb.AFTOperation {
-	return gribiHop("default", index, &aftpb.Afts_NextHop{IpAddress: str(address)})
-}
-
-// gribiGroup takes pairs of a next hop's index and its weight.
-func gribiGroup(instance string, id, backup uint64, hops ...uint64) *spb.AFTOperation {
-	g := &aftpb.Afts_NextHopGroup{}
-	if backup > 0 {
-		g.BackupNextHopGroup = num(backup)
-	}
-	for i := 0; i < len(hops); i += 2 {
-		g.NextHop = append(g.NextHop, &aftpb.Afts_NextHopGroup_NextHopKey{
-			Index: hops[i], NextHop: &aftpb.Afts_NextHopGroup_NextHop{Weight: num(hops[i+1])},
-		})
-	}
-	return &spb.AFTOperation{NetworkInstance: instance, Op: spb.AFTOperation_ADD, Entry: &spb.AFTOperation_NextHopGroup{
-		NextHopGroup: &aftpb.Afts_NextHopGroupKey{Id: id, NextHopGroup: g},
-	}}
-}
-
-func gribiPrefix(instance, prefix string, id uint64, groupInstance string) *spb.AFTOperation {
-	o := &spb.AFTOperation{NetworkInstance: instance, Op: spb.AFTOperation_ADD}
-	var in *ywrapper.StringValue
-	if groupInstance != "" {
-		in = str(groupInstance)
-	}
-	if strings.Contains(prefix, ":") {
-		o.Entry = &spb.AFTOperation_Ipv6{Ipv6: &aftpb.Afts_Ipv6EntryKey{Prefix: prefix, Ipv6Entry: &aftpb.Afts_Ipv6Entry{
-			NextHopGroup: num(id), NextHopGroupNetworkInstance: in,
-		}}}
-	} else {
-		o.Entry = &spb.AFTOperation_Ipv4{Ipv4: &aftpb.Afts_Ipv4EntryKey{Prefix: prefix, Ipv4Entry: &aftpb.Afts_Ipv4Entry{
-			NextHopGroup: num(id), NextHopGroupNetworkInstance: in,
-		}}}
-	}
-	return o
-}
-
 func sessionParams(redundancy spb.SessionParameters_ClientRedundancy, persistence spb.SessionParameters_AFTPersistence) *spb.SessionParameters {
 	return &spb.SessionParameters{Redundancy: redundancy, Persistence: persistence, AckType: spb.SessionParameters_RIB_AND_FIB_ACK}
 }
@@ -229,7 +182,7 @@ func flows(t *testing.T, b *bed, sinks map[string]*lab.NS, to string) map[string
 func TestGRIBI(t *testing.T) {
 	b, sinks, conn := gribiBed(t)
 	c := newController(t, conn, electedPreserve, 1)
-	c.program(gribiHopTo(1, "10.0.2.2"), gribiGroup("default", 1, 0, 1, 1), gribiPrefix("default", "203.0.113.0/24", 1, ""))
+	c.program(gribitest.HopTo(1, "10.0.2.2"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("default", "203.0.113.0/24", 1, ""))
 	b.installed("203.0.113.0/24") // at once: it was acknowledged
 	b.pings("a", anycast4)
 	if n := flows(t, b, sinks, anycast4); n["r2"] != 128 {
@@ -253,8 +206,8 @@ func TestGRIBI(t *testing.T) {
 	}
 
 	// Shares by weight, and both families: IPv6 packets by neighbours that ARP knows, too.
-	c.program(gribiHopTo(2, "10.0.3.2"), gribiHopTo(3, "10.0.4.2"), gribiGroup("default", 9, 0, 3, 1), gribiGroup("default", 1, 9, 1, 3, 2, 1),
-		gribiPrefix("default", "2001:db8:c::/64", 1, ""))
+	c.program(gribitest.HopTo(2, "10.0.3.2"), gribitest.HopTo(3, "10.0.4.2"), gribitest.Group("default", 9, 0, 3, 1), gribitest.Group("default", 1, 9, 1, 3, 2, 1),
+		gribitest.Prefix("default", "2001:db8:c::/64", 1, ""))
 	for _, to := range []string{anycast4, anycast6} {
 		if n := flows(t, b, sinks, to); n["r2"] < 70 || n["r3"] < 12 || n["r2"]+n["r3"] != 128 {
 			t.Errorf("%s: of 128 flows, 3 of 4 to r2 and 1 of 4 to r3, go %v", to, n)
@@ -276,9 +229,9 @@ func TestGRIBI(t *testing.T) {
 	tr := startTraffic(t, b.lab.NS("a"), anycast4, 64, 1000, sinks)
 	b.ok(tr.settle(10 * time.Second))
 	d := newController(t, conn, electedPreserve, 2)
-	d.program(gribiHopTo(2, "10.0.3.2"))
-	c.await(spb.AFTResult_FAILED, c.do(gribiHopTo(1, "10.0.4.2"))...)
-	d.program(gribiGroup("default", 1, 0, 2, 1))
+	d.program(gribitest.HopTo(2, "10.0.3.2"))
+	c.await(spb.AFTResult_FAILED, c.do(gribitest.HopTo(1, "10.0.4.2"))...)
+	d.program(gribitest.Group("default", 1, 0, 2, 1))
 	b.ok(tr.settle(5 * time.Second))
 	for i, w := range tr.where() {
 		if w != "r3" {
@@ -292,7 +245,7 @@ func TestGRIBI(t *testing.T) {
 
 	// Clients that have gone: with PRESERVE entries stay, with DELETE they go.
 	e := newController(t, conn, sessionParams(spb.SessionParameters_SINGLE_PRIMARY, spb.SessionParameters_DELETE), 3)
-	e.program(gribiPrefix("default", "198.51.100.0/24", 1, ""))
+	e.program(gribitest.Prefix("default", "198.51.100.0/24", 1, ""))
 	b.carries(sinks, "198.51.100.1", "r3")
 	e.cancel()
 	b.gone("198.51.100.0/24")
@@ -368,29 +321,29 @@ func TestGRIBIInstances(t *testing.T) {
 	}
 	b.start(strings.Replace(b.interfaces(), "iface: port1,", "iface: port1, network-instance: red,", 1) + "network-instances: [{name: red}]\n")
 	c := newController(t, dialBox(t, b.box, credentials.NewTLS(operator(t, b.box))), electedPreserve, 1)
-	c.program(gribiHopTo(1, "10.0.2.2"), gribiGroup("default", 1, 0, 1, 1), gribiPrefix("red", "203.0.113.0/24", 1, "default"))
+	c.program(gribitest.HopTo(1, "10.0.2.2"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("red", "203.0.113.0/24", 1, "default"))
 	b.carries(sinks, anycast4, "r2")
 	// By way of the default instance's own routes.
-	c.program(gribiHop("red", 1, &aftpb.Afts_NextHop{NetworkInstance: str("default")}), gribiGroup("red", 1, 0, 1, 1),
-		gribiPrefix("red", "0.0.0.0/0", 1, ""), gribiPrefix("red", "::/0", 1, ""),
-		gribiHopTo(2, "10.0.3.2"), gribiGroup("default", 2, 0, 2, 1), gribiPrefix("default", "198.51.100.0/24", 2, ""),
-		gribiPrefix("default", "2001:db8:c::/64", 2, ""))
+	c.program(gribitest.Hop("red", 1, &aftpb.Afts_NextHop{NetworkInstance: gribitest.Str("default")}), gribitest.Group("red", 1, 0, 1, 1),
+		gribitest.Prefix("red", "0.0.0.0/0", 1, ""), gribitest.Prefix("red", "::/0", 1, ""),
+		gribitest.HopTo(2, "10.0.3.2"), gribitest.Group("default", 2, 0, 2, 1), gribitest.Prefix("default", "198.51.100.0/24", 2, ""),
+		gribitest.Prefix("default", "2001:db8:c::/64", 2, ""))
 	b.carries(sinks, "198.51.100.1", "r3")
 	b.carries(sinks, anycast6, "r3")
 	// A next hop on an interface of another instance, and a default route that backs it up there.
-	c.program(gribiHop("red", 2, &aftpb.Afts_NextHop{InterfaceRef: &aftpb.Afts_NextHop_InterfaceRef{Interface: str("eth3")}, IpAddress: str("10.0.3.2"),
-		NetworkInstance: str("default")}), gribiGroup("red", 3, 1, 2, 1), gribiPrefix("red", "203.0.113.0/24", 3, ""),
-		gribiPrefix("default", "203.0.113.0/24", 1, ""))
+	c.program(gribitest.Hop("red", 2, &aftpb.Afts_NextHop{InterfaceRef: &aftpb.Afts_NextHop_InterfaceRef{Interface: gribitest.Str("eth3")}, IpAddress: gribitest.Str("10.0.3.2"),
+		NetworkInstance: gribitest.Str("default")}), gribitest.Group("red", 3, 1, 2, 1), gribitest.Prefix("red", "203.0.113.0/24", 3, ""),
+		gribitest.Prefix("default", "203.0.113.0/24", 1, ""))
 	b.carries(sinks, anycast4, "r3")
 	b.farEnd(sinks["r3"], "down")
 	b.carries(sinks, anycast4, "r2")
 	// The instance goes, and with it what was in it; a next hop that leads into it does not hold it.
-	c.program(gribiHop("default", 5, &aftpb.Afts_NextHop{NetworkInstance: str("red")}), gribiGroup("default", 5, 0, 5, 1),
-		gribiPrefix("default", "192.0.2.0/24", 5, ""))
+	c.program(gribitest.Hop("default", 5, &aftpb.Afts_NextHop{NetworkInstance: gribitest.Str("red")}), gribitest.Group("default", 5, 0, 5, 1),
+		gribitest.Prefix("default", "192.0.2.0/24", 5, ""))
 	b.ok(b.box.Apply(b.interfaces()))
 	if n := len(c.get("default")); n != 10 { // 3 next hops, 3 groups, 4 prefixes
 		t.Errorf("%d entries of the default instance", n)
 	}
-	c.await(spb.AFTResult_FAILED, c.do(gribiPrefix("red", "203.0.113.0/24", 1, "default"))...)
+	c.await(spb.AFTResult_FAILED, c.do(gribitest.Prefix("red", "203.0.113.0/24", 1, "default"))...)
 	b.carries(sinks, anycast4, "r2")
 }

@@ -11,9 +11,7 @@ import (
 	"testing"
 	"time"
 
-	aftpb "github.com/openconfig/gribi/v1/proto/gribi_aft"
 	spb "github.com/openconfig/gribi/v1/proto/service"
-	"github.com/openconfig/ygot/proto/ywrapper"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -374,50 +372,6 @@ func (b *bench) wantGoes(vrf, a, want string) {
 	if got := b.goes(vrf, a); got != want {
 		b.t.Fatalf("%s in %s goes to %q, want %q", a, vrf, got, want)
 	}
-}
-
-func sv(s string) *ywrapper.StringValue { return &ywrapper.StringValue{Value: s} }
-func uv(v uint64) *ywrapper.UintValue   { return &ywrapper.UintValue{Value: v} }
-
-func nhop(in string, index uint64, h *aftpb.Afts_NextHop) *spb.AFTOperation {
-	return &spb.AFTOperation{NetworkInstance: in, Op: spb.AFTOperation_ADD, Entry: &spb.AFTOperation_NextHop{
-		NextHop: &aftpb.Afts_NextHopKey{Index: index, NextHop: h},
-	}}
-}
-
-func hopTo(index uint64, address string) *spb.AFTOperation {
-	return nhop("default", index, &aftpb.Afts_NextHop{IpAddress: sv(address)})
-}
-
-// nhg takes pairs of index and weight.
-func nhg(in string, id, backup uint64, hops ...uint64) *spb.AFTOperation {
-	g := &aftpb.Afts_NextHopGroup{}
-	if backup > 0 {
-		g.BackupNextHopGroup = uv(backup)
-	}
-	for i := 0; i < len(hops); i += 2 {
-		g.NextHop = append(g.NextHop, &aftpb.Afts_NextHopGroup_NextHopKey{
-			Index: hops[i], NextHop: &aftpb.Afts_NextHopGroup_NextHop{Weight: uv(hops[i+1])},
-		})
-	}
-	return &spb.AFTOperation{NetworkInstance: in, Op: spb.AFTOperation_ADD, Entry: &spb.AFTOperation_NextHopGroup{
-		NextHopGroup: &aftpb.Afts_NextHopGroupKey{Id: id, NextHopGroup: g},
-	}}
-}
-
-func entry(in, prefix string, id uint64, groupIn string) *spb.AFTOperation {
-	o := &spb.AFTOperation{NetworkInstance: in, Op: spb.AFTOperation_ADD}
-	p, err := netip.ParsePrefix(prefix)
-	if err == nil && p.Addr().Is6() {
-		o.Entry = &spb.AFTOperation_Ipv6{Ipv6: &aftpb.Afts_Ipv6EntryKey{Prefix: prefix, Ipv6Entry: &aftpb.Afts_Ipv6Entry{
-			NextHopGroup: uv(id), NextHopGroupNetworkInstance: optionalString(groupIn),
-		}}}
-		return o
-	}
-	o.Entry = &spb.AFTOperation_Ipv4{Ipv4: &aftpb.Afts_Ipv4EntryKey{Prefix: prefix, Ipv4Entry: &aftpb.Afts_Ipv4Entry{
-		NextHopGroup: uv(id), NextHopGroupNetworkInstance: optionalString(groupIn),
-	}}}
-	return o
 }
 
 func with(v spb.AFTOperation_Operation, o *spb.AFTOperation) *spb.AFTOperation {

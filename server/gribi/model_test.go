@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"millrace/routing/rib"
+	"millrace/server/gribi/gribitest"
 )
 
 // check holds the table against itself and against the RIB.
@@ -211,8 +212,8 @@ func TestModel(t *testing.T) {
 
 // FuzzDecode: no operation makes the decoder fall over, and what it takes comes out of Get as it went in.
 func FuzzDecode(f *testing.F) {
-	for _, o := range []*spb.AFTOperation{hopTo(1, "10.0.0.1"), nhg("default", 1, 2, 1, 3, 2, 1), entry("default", "192.0.2.0/24", 1, "blue"),
-		entry("blue", "2001:db8::/32", 1, "")} {
+	for _, o := range []*spb.AFTOperation{gribitest.HopTo(1, "10.0.0.1"), gribitest.Group("default", 1, 2, 1, 3, 2, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, "blue"),
+		gribitest.Prefix("blue", "2001:db8::/32", 1, "")} {
 		b, err := proto.Marshal(o)
 		if err != nil {
 			f.Fatal(err)

@@ -10,13 +10,14 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"millrace/routing/rib"
+	"millrace/server/gribi/gribitest"
 )
 
 func TestProgram(t *testing.T) {
 	b := newBench(t, Options{})
 	c := b.client(fibAck, 1)
-	ids := c.do(hopTo(1, "10.0.1.9"), hopTo(2, "10.0.2.9"), nhg("default", 1, 0, 1, 3, 2, 1), entry("default", "192.0.2.0/24", 1, ""),
-		entry("default", "2001:db8:99::/48", 1, ""))
+	ids := c.do(gribitest.HopTo(1, "10.0.1.9"), gribitest.HopTo(2, "10.0.2.9"), gribitest.Group("default", 1, 0, 1, 3, 2, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, ""),
+		gribitest.Prefix("default", "2001:db8:99::/48", 1, ""))
 	c.want("FIB_PROGRAMMED", ids...)
 	for _, p := range []string{"192.0.2.0/24", "2001:db8:99::/48"} {
 		if !b.plane.has("default", p) {
@@ -26,15 +27,15 @@ func TestProgram(t *testing.T) {
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*3 10.0.2.9*1")
 	b.wantGoes("", "2001:db8:99::1", "10.0.1.9*3 10.0.2.9*1")
 	// A next hop, and then a group, that becomes another: the routes follow.
-	c.want("FIB_PROGRAMMED", c.do(hopTo(2, "10.0.2.8"))...)
+	c.want("FIB_PROGRAMMED", c.do(gribitest.HopTo(2, "10.0.2.8"))...)
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*3 10.0.2.8*1")
-	c.want("FIB_PROGRAMMED", c.do(replace(nhg("default", 1, 0, 1, 1)))...)
+	c.want("FIB_PROGRAMMED", c.do(replace(gribitest.Group("default", 1, 0, 1, 1)))...)
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*1")
 	// What is in use cannot be deleted, what is not there is.
-	c.want("FAILED", c.do(del(hopTo(1, "")), del(nhg("default", 1, 0)))...)
-	c.want("FIB_PROGRAMMED", c.do(del(hopTo(2, "")), del(hopTo(2, "")), del(nhg("default", 7, 0)))...)
-	c.want("FIB_PROGRAMMED", c.do(del(entry("default", "192.0.2.0/24", 0, "")), del(entry("default", "2001:db8:99::/48", 0, "")),
-		del(nhg("default", 1, 0)), del(hopTo(1, "")))...)
+	c.want("FAILED", c.do(del(gribitest.HopTo(1, "")), del(gribitest.Group("default", 1, 0)))...)
+	c.want("FIB_PROGRAMMED", c.do(del(gribitest.HopTo(2, "")), del(gribitest.HopTo(2, "")), del(gribitest.Group("default", 7, 0)))...)
+	c.want("FIB_PROGRAMMED", c.do(del(gribitest.Prefix("default", "192.0.2.0/24", 0, "")), del(gribitest.Prefix("default", "2001:db8:99::/48", 0, "")),
+		del(gribitest.Group("default", 1, 0)), del(gribitest.HopTo(1, "")))...)
 	if b.plane.has("default", "192.0.2.0/24") {
 		t.Error("the deletion was acknowledged, and the route is in the data plane")
 	}
@@ -49,18 +50,18 @@ func TestProgram(t *testing.T) {
 func TestBackup(t *testing.T) {
 	b := newBench(t, Options{})
 	c := b.client(single, 1)
-	c.ok(hopTo(1, "10.0.1.9"), hopTo(2, "10.0.2.9"), hopTo(3, "10.0.2.7"), nhg("default", 3, 0, 3, 1), nhg("default", 2, 3, 2, 1),
-		nhg("default", 1, 2, 1, 1), entry("default", "192.0.2.0/24", 1, ""))
+	c.ok(gribitest.HopTo(1, "10.0.1.9"), gribitest.HopTo(2, "10.0.2.9"), gribitest.HopTo(3, "10.0.2.7"), gribitest.Group("default", 3, 0, 3, 1), gribitest.Group("default", 2, 3, 2, 1),
+		gribitest.Group("default", 1, 2, 1, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, ""))
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*1")
 	b.rib.SetInterfaceState("eth1", false)
 	b.wantGoes("", "192.0.2.1", "10.0.2.9*1")
-	c.ok(hopTo(2, "10.0.1.8"))
+	c.ok(gribitest.HopTo(2, "10.0.1.8"))
 	b.wantGoes("", "192.0.2.1", "10.0.2.7*1") // the backup's backup
-	c.ok(nhg("default", 3, 0, 2, 1, 3, 1), hopTo(3, "10.0.2.6"))
+	c.ok(gribitest.Group("default", 3, 0, 2, 1, 3, 1), gribitest.HopTo(3, "10.0.2.6"))
 	b.wantGoes("", "192.0.2.1", "10.0.2.6*1")
 	b.rib.SetInterfaceState("eth1", true)
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*1")
-	c.want("FAILED", c.do(nhg("default", 3, 1, 3, 1), nhg("default", 3, 3, 3, 1), del(nhg("default", 2, 0)))...)
+	c.want("FAILED", c.do(gribitest.Group("default", 3, 1, 3, 1), gribitest.Group("default", 3, 3, 3, 1), del(gribitest.Group("default", 2, 0)))...)
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*1")
 }
 
@@ -68,14 +69,14 @@ func TestBackup(t *testing.T) {
 func TestRefused(t *testing.T) {
 	b := newBench(t, Options{NoForwardReferences: true})
 	c := b.client(single, 1)
-	c.ok(hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1), entry("default", "192.0.2.0/24", 1, ""))
+	c.ok(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, ""))
 	before := b.get("", spb.AFTType_ALL)
-	hop := func(h *aftpb.Afts_NextHop) *spb.AFTOperation { return nhop("default", 2, h) }
+	hop := func(h *aftpb.Afts_NextHop) *spb.AFTOperation { return gribitest.Hop("default", 2, h) }
 	v4 := func(prefix string, e *aftpb.Afts_Ipv4Entry) *spb.AFTOperation {
 		return &spb.AFTOperation{NetworkInstance: "default", Op: spb.AFTOperation_ADD, Entry: &spb.AFTOperation_Ipv4{
 			Ipv4: &aftpb.Afts_Ipv4EntryKey{Prefix: prefix, Ipv4Entry: e}}}
 	}
-	many := nhg("default", 2, 0)
+	many := gribitest.Group("default", 2, 0)
 	for i := range uint64(65) {
 		many.GetNextHopGroup().NextHopGroup.NextHop = append(many.GetNextHopGroup().GetNextHopGroup().GetNextHop(),
 			&aftpb.Afts_NextHopGroup_NextHopKey{Index: i + 1})
@@ -85,42 +86,42 @@ func TestRefused(t *testing.T) {
 		want string
 	}{
 		{hop(&aftpb.Afts_NextHop{}), "next_hop: one of ip_address"},
-		{hop(&aftpb.Afts_NextHop{IpAddress: sv("10.0.0.300")}), "next_hop.ip_address"},
-		{hop(&aftpb.Afts_NextHop{IpAddress: sv("127.0.0.1")}), "next_hop.ip_address"},
-		{hop(&aftpb.Afts_NextHop{IpAddress: sv("::ffff:10.0.0.1")}), "next_hop.ip_address"},
-		{hop(&aftpb.Afts_NextHop{IpAddress: sv("fe80::1")}), "next_hop.interface_ref"},
-		{hop(&aftpb.Afts_NextHop{MacAddress: sv("02:00:00:00:00:01"), IpAddress: sv("10.0.1.1")}), "next_hop.mac_address"},
-		{hop(&aftpb.Afts_NextHop{PopTopLabel: nil, IpInIp: &aftpb.Afts_NextHop_IpInIp{DstIp: sv("10.0.0.1")}}), "next_hop.ip_in_ip"},
+		{hop(&aftpb.Afts_NextHop{IpAddress: gribitest.Str("10.0.0.300")}), "next_hop.ip_address"},
+		{hop(&aftpb.Afts_NextHop{IpAddress: gribitest.Str("127.0.0.1")}), "next_hop.ip_address"},
+		{hop(&aftpb.Afts_NextHop{IpAddress: gribitest.Str("::ffff:10.0.0.1")}), "next_hop.ip_address"},
+		{hop(&aftpb.Afts_NextHop{IpAddress: gribitest.Str("fe80::1")}), "next_hop.interface_ref"},
+		{hop(&aftpb.Afts_NextHop{MacAddress: gribitest.Str("02:00:00:00:00:01"), IpAddress: gribitest.Str("10.0.1.1")}), "next_hop.mac_address"},
+		{hop(&aftpb.Afts_NextHop{PopTopLabel: nil, IpInIp: &aftpb.Afts_NextHop_IpInIp{DstIp: gribitest.Str("10.0.0.1")}}), "next_hop.ip_in_ip"},
 		{hop(&aftpb.Afts_NextHop{EncapsulateHeader: 3}), "next_hop.encapsulate_header"},
 		{hop(&aftpb.Afts_NextHop{DecapsulateHeader: 3}), "next_hop.decapsulate_header"},
 		{hop(&aftpb.Afts_NextHop{PushedMplsLabelStack: []*aftpb.Afts_NextHop_PushedMplsLabelStackUnion{{}}}), "next_hop.pushed_mpls_label_stack"},
 		{hop(&aftpb.Afts_NextHop{EncapHeader: []*aftpb.Afts_NextHop_EncapHeaderKey{{Index: 1}}}), "next_hop.encap_header"},
-		{hop(&aftpb.Afts_NextHop{NetworkInstance: sv("red")}), "next_hop.network_instance"},
-		{hop(&aftpb.Afts_NextHop{InterfaceRef: &aftpb.Afts_NextHop_InterfaceRef{Subinterface: uv(1)}}), "next_hop.interface_ref.interface"},
-		{hop(&aftpb.Afts_NextHop{InterfaceRef: &aftpb.Afts_NextHop_InterfaceRef{Interface: sv("eth1"), Subinterface: uv(5000)}}), "subinterface"},
-		{nhop("default", 0, &aftpb.Afts_NextHop{IpAddress: sv("10.0.1.1")}), "next_hop.index"},
-		{nhg("default", 0, 0, 1, 1), "next_hop_group.id"},
-		{nhg("default", 2, 0), "next_hop_group.next_hop"},
-		{nhg("default", 2, 0, 1, 0), "next_hop[1].weight"},
-		{nhg("default", 2, 0, 1, 1, 1, 2), "twice"},
-		{nhg("default", 2, 0, 9, 1), "there is no next hop 9"},
-		{nhg("default", 2, 9, 1, 1), "there is no next-hop group 9"},
-		{nhg("blue", 2, 0, 1, 1), "there is no next hop 1 of network instance blue"},
+		{hop(&aftpb.Afts_NextHop{NetworkInstance: gribitest.Str("red")}), "next_hop.network_instance"},
+		{hop(&aftpb.Afts_NextHop{InterfaceRef: &aftpb.Afts_NextHop_InterfaceRef{Subinterface: gribitest.Num(1)}}), "next_hop.interface_ref.interface"},
+		{hop(&aftpb.Afts_NextHop{InterfaceRef: &aftpb.Afts_NextHop_InterfaceRef{Interface: gribitest.Str("eth1"), Subinterface: gribitest.Num(5000)}}), "subinterface"},
+		{gribitest.Hop("default", 0, &aftpb.Afts_NextHop{IpAddress: gribitest.Str("10.0.1.1")}), "next_hop.index"},
+		{gribitest.Group("default", 0, 0, 1, 1), "next_hop_group.id"},
+		{gribitest.Group("default", 2, 0), "next_hop_group.next_hop"},
+		{gribitest.Group("default", 2, 0, 1, 0), "next_hop[1].weight"},
+		{gribitest.Group("default", 2, 0, 1, 1, 1, 2), "twice"},
+		{gribitest.Group("default", 2, 0, 9, 1), "there is no next hop 9"},
+		{gribitest.Group("default", 2, 9, 1, 1), "there is no next-hop group 9"},
+		{gribitest.Group("blue", 2, 0, 1, 1), "there is no next hop 1 of network instance blue"},
 		{many, "65 are more than 64"},
-		{entry("default", "192.0.2.1/24", 1, ""), "ipv4.prefix"},
-		{entry("default", "192.0.2.1", 1, ""), "ipv4.prefix"},
-		{entry("default", "198.51.100.0/24", 9, ""), "there is no next-hop group 9"},
-		{entry("default", "198.51.100.0/24", 1, "red"), "next_hop_group_network_instance"},
-		{entry("red", "198.51.100.0/24", 1, ""), "network_instance"},
-		{entry("", "198.51.100.0/24", 1, ""), "network_instance"},
-		{entry("default", "198.51.100.0/24", 0, ""), "ipv4.next_hop_group"},
+		{gribitest.Prefix("default", "192.0.2.1/24", 1, ""), "ipv4.prefix"},
+		{gribitest.Prefix("default", "192.0.2.1", 1, ""), "ipv4.prefix"},
+		{gribitest.Prefix("default", "198.51.100.0/24", 9, ""), "there is no next-hop group 9"},
+		{gribitest.Prefix("default", "198.51.100.0/24", 1, "red"), "next_hop_group_network_instance"},
+		{gribitest.Prefix("red", "198.51.100.0/24", 1, ""), "network_instance"},
+		{gribitest.Prefix("", "198.51.100.0/24", 1, ""), "network_instance"},
+		{gribitest.Prefix("default", "198.51.100.0/24", 0, ""), "ipv4.next_hop_group"},
 		{v4("198.51.100.0/24", nil), "ipv4.next_hop_group"},
-		{v4("2001:db8::/32", &aftpb.Afts_Ipv4Entry{NextHopGroup: uv(1)}), "other family"},
-		{v4("198.51.100.0/24", &aftpb.Afts_Ipv4Entry{NextHopGroup: uv(1), DecapsulateHeader: 2}), "ipv4.decapsulate_header"},
-		{replace(hopTo(5, "10.0.1.1")), "REPLACE"},
-		{replace(nhg("default", 5, 0, 1, 1)), "REPLACE"},
-		{replace(entry("default", "198.51.100.0/24", 1, "")), "REPLACE"},
-		{with(spb.AFTOperation_INVALID, hopTo(2, "10.0.1.1")), "op: INVALID"},
+		{v4("2001:db8::/32", &aftpb.Afts_Ipv4Entry{NextHopGroup: gribitest.Num(1)}), "other family"},
+		{v4("198.51.100.0/24", &aftpb.Afts_Ipv4Entry{NextHopGroup: gribitest.Num(1), DecapsulateHeader: 2}), "ipv4.decapsulate_header"},
+		{replace(gribitest.HopTo(5, "10.0.1.1")), "REPLACE"},
+		{replace(gribitest.Group("default", 5, 0, 1, 1)), "REPLACE"},
+		{replace(gribitest.Prefix("default", "198.51.100.0/24", 1, "")), "REPLACE"},
+		{with(spb.AFTOperation_INVALID, gribitest.HopTo(2, "10.0.1.1")), "op: INVALID"},
 		{&spb.AFTOperation{NetworkInstance: "default", Op: spb.AFTOperation_ADD}, "entry: is missing"},
 		{&spb.AFTOperation{NetworkInstance: "default", Op: spb.AFTOperation_ADD, Entry: &spb.AFTOperation_Mpls{}}, "mpls:"},
 		{&spb.AFTOperation{NetworkInstance: "default", Op: spb.AFTOperation_ADD, Entry: &spb.AFTOperation_MacEntry{}}, "mac_entry:"},
@@ -147,25 +148,25 @@ func TestRefused(t *testing.T) {
 func TestForwardReferences(t *testing.T) {
 	b := newBench(t, Options{Limits: Limits{Pending: 3}})
 	c := b.client(fibAck, 1)
-	p := c.do(entry("default", "192.0.2.0/24", 1, ""))[0]
-	g := c.do(nhg("default", 1, 2, 1, 1))[0] // waits for next hop 1, then for group 2
-	c.want("FIB_PROGRAMMED", c.do(hopTo(1, "10.0.1.9"))...)
+	p := c.do(gribitest.Prefix("default", "192.0.2.0/24", 1, ""))[0]
+	g := c.do(gribitest.Group("default", 1, 2, 1, 1))[0] // waits for next hop 1, then for group 2
+	c.want("FIB_PROGRAMMED", c.do(gribitest.HopTo(1, "10.0.1.9"))...)
 	c.mu.Lock()
 	early := len(c.got[p]) + len(c.got[g])
 	c.mu.Unlock()
 	if early > 0 {
 		t.Fatal("there were answers before what they refer to")
 	}
-	c.want("FIB_PROGRAMMED", c.do(nhg("default", 2, 0, 1, 1))...)
+	c.want("FIB_PROGRAMMED", c.do(gribitest.Group("default", 2, 0, 1, 1))...)
 	c.want("FIB_PROGRAMMED", g, p)
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*1")
 	// One that is overtaken fails, and is not applied late.
-	old := c.do(entry("default", "192.0.2.0/24", 7, ""))[0]
-	c.want("FIB_PROGRAMMED", c.do(entry("default", "192.0.2.0/24", 2, ""))...)
+	old := c.do(gribitest.Prefix("default", "192.0.2.0/24", 7, ""))[0]
+	c.want("FIB_PROGRAMMED", c.do(gribitest.Prefix("default", "192.0.2.0/24", 2, ""))...)
 	c.want("FAILED", old)
 	// No more than allowed wait.
-	ids := c.do(entry("default", "10.1.0.0/16", 8, ""), entry("default", "10.2.0.0/16", 8, ""), entry("default", "10.3.0.0/16", 8, ""),
-		entry("default", "10.4.0.0/16", 8, ""))
+	ids := c.do(gribitest.Prefix("default", "10.1.0.0/16", 8, ""), gribitest.Prefix("default", "10.2.0.0/16", 8, ""), gribitest.Prefix("default", "10.3.0.0/16", 8, ""),
+		gribitest.Prefix("default", "10.4.0.0/16", 8, ""))
 	c.want("FAILED", ids[3])
 	if _, err := b.stub.Flush(t.Context(), &spb.FlushRequest{
 		NetworkInstance: &spb.FlushRequest_All{All: &spb.Empty{}}, Election: &spb.FlushRequest_Override{Override: &spb.Empty{}},
@@ -180,10 +181,10 @@ func TestForwardReferences(t *testing.T) {
 func TestInstances(t *testing.T) {
 	b := newBench(t, Options{})
 	c := b.client(fibAck, 1)
-	c.want("FIB_PROGRAMMED", c.do(hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1), entry("blue", "192.0.2.0/24", 1, "default"),
-		nhop("blue", 1, &aftpb.Afts_NextHop{NetworkInstance: sv("default")}), nhg("blue", 1, 0, 1, 1), entry("blue", "0.0.0.0/0", 1, ""),
-		nhop("blue", 2, &aftpb.Afts_NextHop{NetworkInstance: sv("default"), IpAddress: sv("10.0.2.9")}), nhg("blue", 2, 0, 2, 1),
-		entry("blue", "198.51.100.0/24", 2, ""))...)
+	c.want("FIB_PROGRAMMED", c.do(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("blue", "192.0.2.0/24", 1, "default"),
+		gribitest.Hop("blue", 1, &aftpb.Afts_NextHop{NetworkInstance: gribitest.Str("default")}), gribitest.Group("blue", 1, 0, 1, 1), gribitest.Prefix("blue", "0.0.0.0/0", 1, ""),
+		gribitest.Hop("blue", 2, &aftpb.Afts_NextHop{NetworkInstance: gribitest.Str("default"), IpAddress: gribitest.Str("10.0.2.9")}), gribitest.Group("blue", 2, 0, 2, 1),
+		gribitest.Prefix("blue", "198.51.100.0/24", 2, ""))...)
 	b.wantGoes("blue", "192.0.2.1", "10.0.1.9*1")
 	b.wantGoes("blue", "203.0.113.1", "lookup@default")
 	b.wantGoes("blue", "198.51.100.1", "10.0.2.9*1")
@@ -201,7 +202,7 @@ func TestInstances(t *testing.T) {
 	if err := b.rib.DeleteVRF("blue"); err != nil {
 		t.Fatal(err)
 	}
-	c.want("FAILED", c.do(entry("blue", "192.0.2.0/24", 1, "default"))...)
+	c.want("FAILED", c.do(gribitest.Prefix("blue", "192.0.2.0/24", 1, "default"))...)
 	if err := b.rib.CreateVRF("blue"); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +212,7 @@ func TestInstances(t *testing.T) {
 	if n := len(b.get("default", spb.AFTType_ALL)); n != 0 {
 		t.Errorf("%d entries are left that only the instance that has gone used", n)
 	}
-	c.want("FIB_PROGRAMMED", c.do(hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1), entry("blue", "192.0.2.0/24", 1, "default"))...)
+	c.want("FIB_PROGRAMMED", c.do(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("blue", "192.0.2.0/24", 1, "default"))...)
 	b.wantGoes("blue", "192.0.2.1", "10.0.1.9*1")
 }
 
@@ -219,9 +220,9 @@ func TestInstances(t *testing.T) {
 func TestFIBAck(t *testing.T) {
 	b := newBench(t, Options{})
 	c := b.client(fibAck, 1)
-	c.want("FIB_PROGRAMMED", c.do(hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1), hopTo(2, "10.0.7.7"), nhg("default", 2, 0, 2, 1))...)
+	c.want("FIB_PROGRAMMED", c.do(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1), gribitest.HopTo(2, "10.0.7.7"), gribitest.Group("default", 2, 0, 2, 1))...)
 	thaw := b.plane.freeze()
-	id := c.do(entry("default", "192.0.2.0/24", 1, ""))[0]
+	id := c.do(gribitest.Prefix("default", "192.0.2.0/24", 1, ""))[0]
 	c.want("RIB_PROGRAMMED", id)
 	if b.plane.has("default", "192.0.2.0/24") {
 		t.Fatal("the data plane is not frozen")
@@ -232,7 +233,7 @@ func TestFIBAck(t *testing.T) {
 	b.plane.mu.Lock()
 	b.plane.refuse[netip.MustParsePrefix("192.0.3.0/24")] = true
 	b.plane.mu.Unlock()
-	bad := c.do(entry("default", "192.0.3.0/24", 1, ""))[0]
+	bad := c.do(gribitest.Prefix("default", "192.0.3.0/24", 1, ""))[0]
 	c.want("FIB_FAILED", bad)
 	if why := c.reason(bad); !strings.Contains(why, "TABLE_FULL") {
 		t.Error(why)
@@ -247,7 +248,7 @@ func TestFIBAck(t *testing.T) {
 		}
 	}
 	// Not in the FIB while its next hop does not resolve, and then.
-	late := c.do(entry("default", "192.0.4.0/24", 2, ""))[0]
+	late := c.do(gribitest.Prefix("default", "192.0.4.0/24", 2, ""))[0]
 	c.want("RIB_PROGRAMMED", late)
 	b.rib.Apply([]rib.Change{{Route: rib.Route{
 		Prefix: netip.MustParsePrefix("10.0.7.0/24"), Source: rib.SourceStatic, NextHops: []rib.NextHop{{Addr: netip.MustParseAddr("10.0.2.3")}},
@@ -257,8 +258,8 @@ func TestFIBAck(t *testing.T) {
 	b.rib.Apply([]rib.Change{{Route: rib.Route{
 		Prefix: netip.MustParsePrefix("192.0.5.0/24"), Source: rib.SourceStatic, NextHops: []rib.NextHop{{Addr: netip.MustParseAddr("10.0.2.3")}},
 	}}})
-	second := c.do(entry("default", "192.0.5.0/24", 1, ""))[0]
-	c.want("FIB_PROGRAMMED", c.do(entry("default", "192.0.6.0/24", 1, ""))...)
+	second := c.do(gribitest.Prefix("default", "192.0.5.0/24", 1, ""))[0]
+	c.want("FIB_PROGRAMMED", c.do(gribitest.Prefix("default", "192.0.6.0/24", 1, ""))...)
 	c.want("RIB_PROGRAMMED", second)
 	b.wantGoes("", "192.0.5.1", "10.0.2.3*1")
 }
@@ -267,7 +268,7 @@ func TestFIBAck(t *testing.T) {
 func TestConfigured(t *testing.T) {
 	b := newBench(t, Options{})
 	c := b.client(single, 1)
-	c.ok(hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1), entry("default", "192.0.2.0/24", 1, ""))
+	c.ok(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, ""))
 	b.rib.Apply([]rib.Change{{Route: rib.Route{
 		Prefix: netip.MustParsePrefix("192.0.2.0/24"), Source: rib.SourceBGP, NextHops: []rib.NextHop{{Addr: netip.MustParseAddr("10.0.2.3")}},
 	}}})
@@ -278,10 +279,10 @@ func TestConfigured(t *testing.T) {
 		b.srv.SetDistance(x.distance)
 		b.wantGoes("", "192.0.2.1", x.want)
 	}
-	wait := c.do(entry("default", "192.0.3.0/24", 2, ""))[0]
-	c.ok(hopTo(2, "10.0.1.8")) // the one before has been read
+	wait := c.do(gribitest.Prefix("default", "192.0.3.0/24", 2, ""))[0]
+	c.ok(gribitest.HopTo(2, "10.0.1.8")) // the one before has been read
 	b.srv.SetForwardReferences(false)
-	c.want("FAILED", c.do(entry("default", "192.0.4.0/24", 2, ""))...)
-	c.ok(nhg("default", 2, 0, 1, 1))
+	c.want("FAILED", c.do(gribitest.Prefix("default", "192.0.4.0/24", 2, ""))...)
+	c.ok(gribitest.Group("default", 2, 0, 1, 1))
 	c.want("RIB_PROGRAMMED", wait)
 }

@@ -7,6 +7,7 @@ import (
 	spb "github.com/openconfig/gribi/v1/proto/service"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"millrace/server/gribi/gribitest"
 )
 
 func TestParameters(t *testing.T) {
@@ -22,7 +23,7 @@ func TestParameters(t *testing.T) {
 		{[]*spb.ModifyRequest{{Params: preserveAll}}, codes.Unimplemented, "UNSUPPORTED_PARAMS"},
 		{[]*spb.ModifyRequest{{Params: &spb.SessionParameters{Redundancy: 9}}}, codes.Unimplemented, "UNSUPPORTED_PARAMS"},
 		{[]*spb.ModifyRequest{{Params: single}, {Params: single}}, codes.FailedPrecondition, "MODIFY_NOT_ALLOWED"},
-		{[]*spb.ModifyRequest{{Operation: []*spb.AFTOperation{hopTo(1, "10.0.1.1")}}, {Params: all}}, codes.FailedPrecondition, "MODIFY_NOT_ALLOWED"},
+		{[]*spb.ModifyRequest{{Operation: []*spb.AFTOperation{gribitest.HopTo(1, "10.0.1.1")}}, {Params: all}}, codes.FailedPrecondition, "MODIFY_NOT_ALLOWED"},
 		{[]*spb.ModifyRequest{{Params: all}, {ElectionId: &spb.Uint128{Low: 1}}}, codes.FailedPrecondition, "ELECTION_ID_IN_ALL_PRIMARY"},
 		{[]*spb.ModifyRequest{{Operation: []*spb.AFTOperation{{ElectionId: &spb.Uint128{Low: 1}}}}}, codes.FailedPrecondition, "ELECTION_ID_IN_ALL_PRIMARY"},
 		{[]*spb.ModifyRequest{{Params: single}, {ElectionId: &spb.Uint128{}}}, codes.InvalidArgument, ""},
@@ -45,25 +46,25 @@ func TestElection(t *testing.T) {
 	b := newBench(t, Options{})
 	a, c := b.client(single, 0), b.client(single, 0)
 	a.election = &spb.Uint128{Low: 5}
-	a.want("FAILED", a.do(hopTo(1, "10.0.1.1"))...) // not advertised
+	a.want("FAILED", a.do(gribitest.HopTo(1, "10.0.1.1"))...) // not advertised
 	if got := a.elect(5); got != 5 {
 		t.Fatal(got)
 	}
-	a.ok(hopTo(1, "10.0.1.1"))
+	a.ok(gribitest.HopTo(1, "10.0.1.1"))
 	if got := c.elect(3); got != 5 {
 		t.Fatalf("the highest ID is told as %d", got)
 	}
-	c.want("FAILED", c.do(hopTo(2, "10.0.1.1"))...)
-	op := hopTo(2, "10.0.1.1")
+	c.want("FAILED", c.do(gribitest.HopTo(2, "10.0.1.1"))...)
+	op := gribitest.HopTo(2, "10.0.1.1")
 	op.ElectionId = &spb.Uint128{Low: 6}
 	a.want("FAILED", a.do(op)...)
-	wait := a.do(entry("default", "192.0.2.0/24", 1, ""))[0]
-	a.ok(hopTo(3, "10.0.1.1"))       // the one before has been read
-	if got := c.elect(5); got != 5 { // equal: the newer is primary
+	wait := a.do(gribitest.Prefix("default", "192.0.2.0/24", 1, ""))[0]
+	a.ok(gribitest.HopTo(3, "10.0.1.1")) // the one before has been read
+	if got := c.elect(5); got != 5 {     // equal: the newer is primary
 		t.Fatal(got)
 	}
-	a.want("FAILED", a.do(hopTo(1, "10.0.1.2"))...)
-	c.ok(hopTo(1, "10.0.1.3"), nhg("default", 1, 0, 1, 1))
+	a.want("FAILED", a.do(gribitest.HopTo(1, "10.0.1.2"))...)
+	c.ok(gribitest.HopTo(1, "10.0.1.3"), gribitest.Group("default", 1, 0, 1, 1))
 	b.wantGoes("", "192.0.2.1", "") // what the earlier primary had waiting is forgotten
 	a.mu.Lock()
 	if len(a.got[wait]) > 0 {
@@ -74,13 +75,13 @@ func TestElection(t *testing.T) {
 		t.Fatal(got)
 	}
 	a.election = &spb.Uint128{Low: 5}
-	a.want("FAILED", a.do(hopTo(1, "10.0.1.2"))...)
+	a.want("FAILED", a.do(gribitest.HopTo(1, "10.0.1.2"))...)
 	high := &spb.Uint128{High: 1}
 	a.send(&spb.ModifyRequest{ElectionId: high})
 	a.wait("the ID", func() bool { return len(a.ids) > 0 && a.ids[len(a.ids)-1].GetHigh() == 1 })
 	a.election = high
-	a.ok(hopTo(1, "10.0.1.4"))
-	c.want("FAILED", c.do(hopTo(1, "10.0.1.5"))...)
+	a.ok(gribitest.HopTo(1, "10.0.1.4"))
+	c.want("FAILED", c.do(gribitest.HopTo(1, "10.0.1.5"))...)
 	a.close()
 	// The highest ID outlives its client.
 	if d := b.client(single, 0); d.elect(9) != 0 || d.advertised()[0].GetHigh() != 1 {
@@ -91,7 +92,7 @@ func TestElection(t *testing.T) {
 func TestPersistence(t *testing.T) {
 	b := newBench(t, Options{})
 	chain := func(id uint64, p string) []*spb.AFTOperation {
-		return []*spb.AFTOperation{hopTo(id, "10.0.1.9"), nhg("default", id, 0, id, 1), entry("default", p, id, "")}
+		return []*spb.AFTOperation{gribitest.HopTo(id, "10.0.1.9"), gribitest.Group("default", id, 0, id, 1), gribitest.Prefix("default", p, id, "")}
 	}
 	c := b.client(single, 1)
 	c.ok(chain(1, "192.0.2.0/24")...)
@@ -101,12 +102,12 @@ func TestPersistence(t *testing.T) {
 	c = b.client(volatile, 2)
 	c.ok(chain(2, "198.51.100.0/24")...)
 	d := b.client(volatile, 3)
-	d.ok(entry("default", "203.0.113.0/24", 2, ""))
+	d.ok(gribitest.Prefix("default", "203.0.113.0/24", 2, ""))
 	c.close()
 	b.eventually("the entry of the client that left stays", func() bool { return b.goes("", "198.51.100.1") == "" })
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*1")
 	b.wantGoes("", "203.0.113.1", "10.0.1.9*1") // its group is kept for the other one
-	d.ok(del(entry("default", "203.0.113.0/24", 2, "")))
+	d.ok(del(gribitest.Prefix("default", "203.0.113.0/24", 2, "")))
 	b.eventually("the group and the next hop stay without anyone", func() bool { return len(b.get("", spb.AFTType_ALL)) == 3 })
 }
 
@@ -115,11 +116,11 @@ func TestAllPrimary(t *testing.T) {
 	b := newBench(t, Options{})
 	a, c := b.client(all, 0), b.client(nil, 0) // the default is the same
 	chain := func() []*spb.AFTOperation {
-		return []*spb.AFTOperation{hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1), entry("default", "192.0.2.0/24", 1, "")}
+		return []*spb.AFTOperation{gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, "")}
 	}
 	a.ok(chain()...)
 	c.ok(chain()...)
-	a.ok(del(entry("default", "192.0.2.0/24", 1, "")), del(nhg("default", 1, 0)), del(hopTo(1, "")))
+	a.ok(del(gribitest.Prefix("default", "192.0.2.0/24", 1, "")), del(gribitest.Group("default", 1, 0)), del(gribitest.HopTo(1, "")))
 	b.wantGoes("", "192.0.2.1", "10.0.1.9*1")
 	a.ok(chain()...)
 	c.close()
@@ -151,7 +152,7 @@ func TestFlush(t *testing.T) {
 	}
 	refused(to(id(1), "default"), codes.FailedPrecondition, "ELECTION_ID_IN_ALL_PRIMARY")
 	c := b.client(single, 5)
-	c.ok(hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1), entry("default", "192.0.2.0/24", 1, ""))
+	c.ok(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, ""))
 	refused(to(&spb.FlushRequest{}, "default"), codes.FailedPrecondition, "UNSPECIFIED_ELECTION_BEHAVIOR")
 	refused(to(id(4), "default"), codes.FailedPrecondition, "NOT_PRIMARY")
 	refused(to(id(0), "default"), codes.InvalidArgument, "INVALID_ELECTION_ID")
@@ -174,13 +175,13 @@ func TestFlush(t *testing.T) {
 func TestGet(t *testing.T) {
 	b := newBench(t, Options{})
 	c := b.client(single, 1)
-	c.ok(hopTo(1, "10.0.1.9"), nhg("default", 1, 0, 1, 1))
+	c.ok(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1))
 	var ops []*spb.AFTOperation
 	for i := range 1500 {
-		ops = append(ops, entry("default", fmt.Sprintf("10.%d.%d.0/24", 100+i/256, i%256), 1, ""))
+		ops = append(ops, gribitest.Prefix("default", fmt.Sprintf("10.%d.%d.0/24", 100+i/256, i%256), 1, ""))
 	}
 	c.ok(ops...)
-	c.ok(entry("blue", "192.0.2.0/24", 1, "default"), entry("default", "2001:db8:5::/48", 1, ""))
+	c.ok(gribitest.Prefix("blue", "192.0.2.0/24", 1, "default"), gribitest.Prefix("default", "2001:db8:5::/48", 1, ""))
 	for _, x := range []struct {
 		name string
 		t    spb.AFTType
@@ -219,9 +220,9 @@ func TestLimits(t *testing.T) {
 	b.client(single, 0)
 	d := b.client(nil, 0)
 	d.fails(codes.ResourceExhausted, "")
-	c.ok(hopTo(1, "10.0.1.9"), hopTo(2, "10.0.1.8"), nhg("default", 1, 0, 1, 1), entry("default", "192.0.2.0/24", 1, ""))
-	c.want("FAILED", c.do(hopTo(3, "10.0.1.9"), nhg("default", 2, 0, 1, 1), entry("default", "192.0.3.0/24", 1, ""))...)
-	c.ok(hopTo(1, "10.0.1.7"), entry("default", "192.0.2.0/24", 1, ""))
+	c.ok(gribitest.HopTo(1, "10.0.1.9"), gribitest.HopTo(2, "10.0.1.8"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, ""))
+	c.want("FAILED", c.do(gribitest.HopTo(3, "10.0.1.9"), gribitest.Group("default", 2, 0, 1, 1), gribitest.Prefix("default", "192.0.3.0/24", 1, ""))...)
+	c.ok(gribitest.HopTo(1, "10.0.1.7"), gribitest.Prefix("default", "192.0.2.0/24", 1, ""))
 }
 
 // TestSlowClient: who does not take its answers is not read any further, and hurts nobody.
@@ -239,7 +240,7 @@ func TestSlowClient(t *testing.T) {
 			var ops []*spb.AFTOperation
 			for range 256 {
 				id++
-				o := hopTo(1, "10.0.1.9")
+				o := gribitest.HopTo(1, "10.0.1.9")
 				o.Id = id
 				ops = append(ops, o)
 			}
@@ -249,7 +250,7 @@ func TestSlowClient(t *testing.T) {
 		}
 	}()
 	c := b.client(nil, 0)
-	c.ok(hopTo(2, "10.0.1.8"))
+	c.ok(gribitest.HopTo(2, "10.0.1.8"))
 	b.srv.mu.Lock()
 	for s := range b.srv.sessions {
 		s.mu.Lock()
