@@ -68,8 +68,10 @@ func TestBackup(t *testing.T) {
 // TestRefused: everything that cannot be done is refused by name and changes nothing.
 func TestRefused(t *testing.T) {
 	b := newBench(t, Options{NoForwardReferences: true})
-	c := b.client(single, 1)
-	c.ok(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1), gribitest.Prefix("default", "192.0.2.0/24", 1, ""))
+	c := b.client(fibAck, 1)
+	// In the FIB too, so that only what is refused could change what Get says.
+	c.want("FIB_PROGRAMMED", c.do(gribitest.HopTo(1, "10.0.1.9"), gribitest.Group("default", 1, 0, 1, 1),
+		gribitest.Prefix("default", "192.0.2.0/24", 1, ""))...)
 	before := b.get("", spb.AFTType_ALL)
 	hop := func(h *aftpb.Afts_NextHop) *spb.AFTOperation { return gribitest.Hop("default", 2, h) }
 	v4 := func(prefix string, e *aftpb.Afts_Ipv4Entry) *spb.AFTOperation {
