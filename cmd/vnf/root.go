@@ -59,7 +59,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newControl(), newPreflight(), newVersion())
+	root.AddCommand(newRun(), newControl(), newPreflight(), newVersion(), newAppliance())
 	return root
 }
 
