@@ -47,6 +47,7 @@ export GOTOOLCHAIN := auto
 export DEBIAN_FRONTEND := noninteractive
 
 include mk/deps.mk
+include mk/images.mk
 
 .PHONY: help build dataplane go tools generate lint format test test-go test-c test-fuzz test-integration test-sanitize test-gribi demo bench fuzz packetdrill clean sim
 
