@@ -70,6 +70,15 @@ var pmds = []pmd{
 	{name: "net_iavf", vendor: "0x8086", devices: []string{"0x154c", "0x1889", "0x37cd"}},
 }
 
+// DriverOf is the driver of DPDK that takes a PCI device, by its ids as sysfs writes them ("0x1af4"), and whether that shares the device
+// with the kernel's. It is empty if none is known to.
+func DriverOf(vendor, device string) (name string, bifurcated bool) {
+	if p := pmdOf(vendor, device); p != nil {
+		return p.name, p.bifurcated
+	}
+	return "", false
+}
+
 func pmdOf(vendor, device string) *pmd {
 	for i := range pmds {
 		if p := &pmds[i]; p.vendor == vendor && (len(p.devices) == 0 || slices.Contains(p.devices, device)) {
