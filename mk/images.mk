@@ -14,3 +14,16 @@ images: qcow2 ## all that is deployed, into build/images/: VM image, SBOM, list 
 
 qcow2: build deps-images ## the VM image alone, with its SBOM and list of packages
 	nice images/qcow2/build.sh $(IMAGES)
+
+# What boots the image: MILLRACE_IMAGE and MILLRACE_PACKAGES name others than those just built, RUN=regexp selects tests.
+DEPS_TEST_IMAGE   := qemu-system-x86 qemu-utils ovmf genisoimage openssh-client dnsmasq-base dpkg-dev
+MILLRACE_IMAGE    ?= $(CURDIR)/$(IMAGES)/millrace.qcow2
+MILLRACE_PACKAGES ?= $(CURDIR)/$(BUILD)/packages
+RUN               ?= .
+
+.PHONY: test-image
+
+test-image: build deps-test ## boot the built VM image under emulation, as clouds do (half an hour); RUN=regexp
+	$(call need,$(DEPS_TEST_IMAGE))
+	MILLRACE_BIN=$(CURDIR)/$(BIN) MILLRACE_IMAGE=$(MILLRACE_IMAGE) MILLRACE_PACKAGES=$(MILLRACE_PACKAGES) \
+		go test -v -count=1 -timeout 120m -run '$(RUN)' ./integration/image
