@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <rte_eal.h>
 #include <rte_launch.h>
@@ -19,6 +20,8 @@
 #include "eal.h"
 #include "log.h"
 #include "loop.h"
+#include "sdnotify.h"
+#include "watchdog.h"
 #include "worker.h"
 
 static void on_signal(int sig)
@@ -79,20 +82,26 @@ static int init(const struct options *o)
 		return failed("ping", rc);
 	if (exception_init(o->exception_netns, &err) < 0)
 		return failed_err("exception path", &err);
-	if (seam_init(o->socket, &err) < 0)
-		return failed_err("--socket", &err);
+	if (seam_init(o->socket, o->socket_group, &err) < 0)
+		return failed_err(strcmp(err.field, "socket-group") == 0 ? "--socket-group"
+									 : "--socket",
+				  &err);
 	return 0;
 }
 
-static void run(void)
+static void run(const struct sdnotify *supervisor)
 {
 	unsigned int lcore, i = 0;
+	int rc;
 
 	RTE_LCORE_FOREACH_WORKER (lcore) {
 		worker_launch(workers[i++], lcore);
 	}
 	printf("ready\n");
 	fflush(stdout);
+	rc = watchdog_start(supervisor);
+	if (rc < 0)
+		LOG_WARN("telling the supervisor: %s", strerror(-rc));
 	loop_run();
 }
 
@@ -101,6 +110,7 @@ static void fini(void)
 	struct iface *i;
 
 	LOG_INFO("stopping");
+	watchdog_stop();
 	seam_fini();
 	exception_fini();
 	workers_stop();
@@ -118,15 +128,22 @@ static void fini(void)
 int main(int argc, char **argv)
 {
 	const struct sigaction stop = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+	struct sdnotify supervisor;
 	struct options o;
+	int rc;
 
 	options_parse(argc, argv, &o);
 	if (eal_start(&o) < 0 || init(&o) < 0)
 		return 1;
+	rc = sdnotify_open(&supervisor, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"),
+			   getenv("WATCHDOG_PID"));
+	if (rc < 0)
+		LOG_WARN("NOTIFY_SOCKET: %s", strerror(-rc));
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
-	run();
+	run(&supervisor);
 	fini();
+	sdnotify_close(&supervisor);
 	return 0;
 }

@@ -36,6 +36,8 @@ struct opt {
 static const struct opt opts[] = {
 	{"socket", OPT_STRING, "PATH", "unix socket of the seam (/run/millrace/dataplane.sock)",
 	 AT(socket), 0, 0},
+	{"socket-group", OPT_STRING, "GROUP",
+	 "group, by name or number, that may open the socket (none)", AT(socket_group), 0, 0},
 	{"workers", OPT_UINT, "N", "forwarding threads, 1 to 32 (1)", AT(workers), 1, WORKER_MAX},
 	{"cpus", OPT_CPUS, "LIST",
 	 "CPUs, e.g. 0,2-3: the first for control, one for each worker after it (not pinned)", 0, 0,

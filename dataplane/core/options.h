@@ -11,6 +11,8 @@
 
 struct options {
 	const char *socket;
+	/* Group that may open the socket; NULL: nobody but our user. */
+	const char *socket_group;
 	unsigned int workers;
 	/* cpus[0] is the control thread's; -1: not pinned. */
 	int cpus[WORKER_MAX + 1];

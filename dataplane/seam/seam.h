@@ -9,7 +9,8 @@
 #include "../neigh/neigh.h"
 #include "../fib/nexthop.h"
 
-int seam_init(const char *socket_path, struct dp_error *err);
+/* group: its name or number; it may open the socket too. NULL: none may. */
+int seam_init(const char *socket_path, const char *group, struct dp_error *err);
 void seam_fini(void);
 
 /* Events: to every subscriber. Cheap when there is none. */

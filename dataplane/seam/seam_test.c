@@ -726,13 +726,42 @@ static void test_bad_paths(void)
 	fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	CHECK(fd >= 0, "open");
 	close(fd);
-	CHECK(seam_init(file, &err) < 0 && strstr(err.message, "not a socket") != NULL, "%s",
+	CHECK(seam_init(file, NULL, &err) < 0 && strstr(err.message, "not a socket") != NULL, "%s",
 	      err.message);
 	CHECK(access(file, F_OK) == 0, "removed a file that is no socket");
 	unlink(file);
 	snprintf(file, sizeof(file), "%s/no/such", dir);
-	CHECK(seam_init(file, &err) < 0 && strstr(err.message, "directory") != NULL, "%s",
+	CHECK(seam_init(file, NULL, &err) < 0 && strstr(err.message, "directory") != NULL, "%s",
 	      err.message);
+}
+
+static mode_t mode_with_group(const char *group)
+{
+	struct dp_error err = {0};
+	struct stat st;
+
+	CHECK(seam_init(path, group, &err) == 0, "seam_init: %s", err.message);
+	CHECK(lstat(path, &st) == 0, "lstat");
+	CHECK(group == NULL || st.st_gid == getegid(), "group %u", st.st_gid);
+	seam_fini();
+	return st.st_mode & 0777;
+}
+
+static void test_group(void)
+{
+	struct dp_error err = {0};
+	char group[16];
+
+	snprintf(group, sizeof(group), "%u", getegid());
+	CHECK(mode_with_group(NULL) == 0600, "without a group");
+	CHECK(mode_with_group(group) == 0660, "with one");
+	CHECK(seam_init(path, "no-such-group", &err) < 0 &&
+		      strcmp(err.field, "socket-group") == 0 &&
+		      strstr(err.message, "no-such-group") != NULL,
+	      "%s: %s", err.field, err.message);
+	CHECK(seam_init(path, "4294967295", &err) < 0, "all bits");
+	CHECK(seam_init(path, "-1", &err) < 0, "negative");
+	CHECK(access(path, F_OK) != 0, "a socket was made for a group there is not");
 }
 
 int main(void)
@@ -745,11 +774,12 @@ int main(void)
 	testbed_start("seam-test", NULL, 1);
 	seam_fini();
 	test_bad_paths();
+	test_group();
 	make_stale_socket();
 	{
 		struct dp_error err = {0};
 
-		CHECK(seam_init(path, &err) == 0, "seam_init: %s", err.message);
+		CHECK(seam_init(path, NULL, &err) == 0, "seam_init: %s", err.message);
 	}
 	CHECK(pthread_create(&t, NULL, client_thread, NULL) == 0, "thread");
 	loop_run();

@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -506,8 +507,28 @@ static int remove_stale(const char *path, struct dp_error *err)
 	return 0;
 }
 
-static int socket_listen(const char *path, struct dp_error *err)
+/* Of a group by its name or number. */
+static int group_id(const char *group, gid_t *gid, struct dp_error *err)
 {
+	const struct group *g = getgrnam(group);
+	unsigned long n;
+	char *end;
+
+	if (g != NULL) {
+		*gid = g->gr_gid;
+		return 0;
+	}
+	errno = 0;
+	n = strtoul(group, &end, 10);
+	if (*group < '0' || *group > '9' || *end != '\0' || errno != 0 || n >= (gid_t)-1)
+		return dp_fail(err, DP_NOT_FOUND, "socket-group", "there is no group %s", group);
+	*gid = (gid_t)n;
+	return 0;
+}
+
+static int socket_listen(const char *path, const char *group, struct dp_error *err)
+{
+	gid_t gid = (gid_t)-1;
 	mode_t mask;
 	int rc;
 
@@ -516,6 +537,8 @@ static int socket_listen(const char *path, struct dp_error *err)
 		return dp_fail(err, DP_INVALID, "", "socket path must have 1 to %zu bytes: %s",
 			       sizeof(listen_addr.sun_path) - 1, path);
 	snprintf(listen_addr.sun_path, sizeof(listen_addr.sun_path), "%s", path);
+	if (group != NULL && group_id(group, &gid, err) < 0)
+		return -1;
 	if (remove_stale(path, err) < 0)
 		return -1;
 	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -531,6 +554,15 @@ static int socket_listen(const char *path, struct dp_error *err)
 		return dp_fail(err, DP_DEVICE, "", "bind %s: %s%s", path, strerror(rc),
 			       rc == ENOENT ? " (make its directory first)" : "");
 	}
+	/* In this order, so that a group it was not meant for never has it. */
+	if (group != NULL && (lchown(path, (uid_t)-1, gid) < 0 || chmod(path, 0660) < 0)) {
+		rc = errno;
+		unlink(path);
+		close(listen_fd);
+		listen_fd = -1;
+		return dp_fail(err, DP_PERMISSION, "socket-group", "give %s to %s: %s", path, group,
+			       strerror(rc));
+	}
 	if (lstat(path, &listen_stat) < 0 || listen(listen_fd, SEAM_CLIENTS_MAX) < 0 ||
 	    loop_fd_add(listen_fd, EPOLLIN, accept_event, NULL) < 0)
 		return dp_fail(err, DP_DEVICE, "", "listen on %s: %s", path, strerror(errno));
@@ -538,7 +570,7 @@ static int socket_listen(const char *path, struct dp_error *err)
 	return 0;
 }
 
-int seam_init(const char *socket_path, struct dp_error *err)
+int seam_init(const char *socket_path, const char *group, struct dp_error *err)
 {
 	int rc;
 
@@ -550,7 +582,7 @@ int seam_init(const char *socket_path, struct dp_error *err)
 	rc = loop_poll_add(seam_turn, NULL);
 	if (rc < 0)
 		return dp_fail(err, DP_NO_MEMORY, "", "event loop: %s", strerror(-rc));
-	if (socket_path != NULL && socket_listen(socket_path, err) < 0) {
+	if (socket_path != NULL && socket_listen(socket_path, group, err) < 0) {
 		seam_fini();
 		return -1;
 	}

@@ -80,7 +80,7 @@ void testbed_start(const char *name, const char *socket, int run_workers)
 	must(neigh_init() == 0, "neigh_init");
 	must(ping_init() == 0, "ping_init");
 	must(exception_init(NULL, &err) == 0, "exception_init");
-	if (seam_init(socket, &err) < 0) {
+	if (seam_init(socket, NULL, &err) < 0) {
 		fprintf(stderr, "testbed: seam_init: %s\n", err.message);
 		exit(1);
 	}
