@@ -27,3 +27,12 @@ test-image: build deps-test ## boot the built VM image under emulation, as cloud
 	$(call need,$(DEPS_TEST_IMAGE))
 	MILLRACE_BIN=$(CURDIR)/$(BIN) MILLRACE_IMAGE=$(MILLRACE_IMAGE) MILLRACE_PACKAGES=$(MILLRACE_PACKAGES) \
 		go test -v -count=1 -timeout 120m -run '$(RUN)' ./integration/image
+
+# The packages are packed by nfpm, which is a Go program with its own go.mod.
+DEPS_PACKAGES := dpkg-dev binutils help2man
+
+.PHONY: packages
+
+packages: deps-build ## the Debian packages, into build/packages/
+	$(call need,$(DEPS_PACKAGES))
+	nice images/packages/build.sh $(BUILD)/packages
