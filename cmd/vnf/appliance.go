@@ -11,5 +11,6 @@ func newAppliance() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand()
+	cmd.AddCommand(newReset())
 	return cmd
 }
