@@ -2,10 +2,10 @@
 # What is made to be deployed: the VM image, and beside it the packages, the container and the descriptors. None of it is part of `make test`: it takes minutes
 # and needs Debian's packages from a mirror. Whatever belongs to a release adds itself to `images` by a line `images: NAME`.
 
-DEPS_IMAGES := mmdebstrap gdisk mtools dosfstools e2fsprogs qemu-utils grub-pc-bin grub-efi-amd64-bin python3 zstd xz-utils
+DEPS_IMAGES := mmdebstrap gdisk mtools dosfstools e2fsprogs qemu-utils grub-pc-bin grub-efi-amd64-bin python3 dpkg-dev gcc
 IMAGES      := $(BUILD)/images
 
-.PHONY: images qcow2 deps-images
+.PHONY: images qcow2 image-lock deps-images
 
 deps-images:
 	$(call need,$(DEPS_IMAGES))
@@ -13,7 +13,11 @@ deps-images:
 images: qcow2 ## all that is deployed, into build/images/: VM image, SBOM, list of packages, container, descriptors
 
 qcow2: build deps-images ## the VM image alone, with its SBOM and list of packages
-	nice images/qcow2/build.sh $(IMAGES)
+	nice images/qcow2/build.sh $(IMAGES) $(BUILD)/packages
+
+image-lock: qcow2 ## take the versions of Debian's packages that the mirror has now as those the image is built of
+	(echo "# Versions of Debian's packages that the image is built of; written by make image-lock."; grep -v '^millrace-' $(IMAGES)/millrace.packages) \
+		>images/qcow2/packages.lock
 
 # What boots the image: MILLRACE_IMAGE and MILLRACE_PACKAGES name others than those just built, RUN=regexp selects tests.
 DEPS_TEST_IMAGE   := qemu-system-x86 qemu-utils ovmf genisoimage openssh-client dnsmasq-base dpkg-dev
