@@ -13,6 +13,9 @@ func (m *Machine) flags() []string {
 	return strings.Fields(field(m.read("/proc/cpuinfo"), "flags", ":"))
 }
 
+// CPU says whether the processor has the instructions that the data plane is made of.
+func (m *Machine) CPU() Result { return m.cpuFlags()[0] }
+
 func (m *Machine) cpuFlags() []Result {
 	r := Result{Check: "cpu", Level: OK}
 	flags := m.flags()
@@ -33,7 +36,7 @@ func (m *Machine) cpuFlags() []Result {
 		r.Level = Fail
 		r.Found = fmt.Sprintf("%s lacks %s", model, strings.Join(missing, " "))
 		r.Meaning = "The data plane needs the x86-64-v2 instructions and ends at once without them. Virtual machines often hide them."
-		r.Fix = []string{"qemu: -cpu host   libvirt: <cpu mode='host-passthrough'/>   OpenStack: cpu_mode=host-passthrough in nova.conf"}
+		r.Fix = []string{"qemu: -cpu host   libvirt: <cpu mode='host-model'/>   OpenStack: cpu_mode=host-model in nova.conf, or any model from Nehalem on"}
 		return []Result{r}
 	}
 	vector := "no AVX2"

@@ -117,6 +117,9 @@ func byOperator(nics []NIC, named []Named, taken map[string]bool) (problems []st
 			problems = append(problems, fmt.Sprintf("ports: %s: no NIC has the MAC %s", o.Name, o.MAC))
 		case nics[i].Role == Management:
 			problems = append(problems, fmt.Sprintf("ports: %s: the NIC %s is the one of the management", o.Name, nics[i].id()))
+		case !ValidName(o.Name):
+			problems = append(problems, fmt.Sprintf("ports: %.60q cannot be the name of an interface: 1 to 15 characters of [A-Za-z0-9_-], "+
+				"the first a letter", o.Name))
 		case taken[o.Name]:
 			problems = append(problems, fmt.Sprintf("ports: %s: the name is given twice", o.Name))
 		default:

@@ -2,6 +2,7 @@ package nic
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,22 +37,28 @@ func Driverctl(ctx context.Context, pci, driver string) error {
 	return nil
 }
 
-// driver is what hands a card to DPDK; empty: it stays as it is, with the reason unless that is as it should be.
-func (n *NIC) driver(hugepages bool) (driver, why string) {
+// drivers are those that hand a card to DPDK, the best first; none: it stays as it is, with the reason unless that is as it should be.
+func (n *NIC) drivers(hugepages bool) (drivers []string, why string) {
 	switch {
 	case n.PMD == "":
-		return "", "DPDK has no driver for it"
+		return nil, "DPDK has no driver for it"
 	case n.Bifurcated:
-		return "", ""
+		return nil, ""
 	// A virtio device that does not go by the IOMMU takes physical addresses, whatever group it is in.
 	case n.group && (!n.virtio || n.platform):
-		return "vfio-pci", ""
+		return []string{"vfio-pci"}, ""
 	case !hugepages:
-		return "", "without an IOMMU, DPDK's driver needs hugepages, and there are none"
+		return nil, "without an IOMMU, DPDK's driver needs hugepages, and there are none"
 	case n.intx:
-		return "uio_pci_generic", ""
+		return []string{"uio_pci_generic", "igb_uio"}, "" // not every kernel has the first, nor every machine the second
 	}
-	return "igb_uio", "" // a virtual function has no interrupt pin, which uio_pci_generic insists on
+	return []string{"igb_uio"}, "" // a virtual function has no interrupt pin, which uio_pci_generic insists on
+}
+
+// Kernel says that the card stays with the kernel's driver, and the data plane takes it by packet sockets.
+func (n *NIC) Kernel() bool {
+	drivers, _ := n.drivers(true)
+	return len(drivers) == 0 && !n.Bifurcated && !slices.Contains(userDrivers, n.Driver)
 }
 
 // Bind hands the data plane's cards over to DPDK. One that is bound already stays so; one that cannot be bound goes back to the kernel's
@@ -62,16 +69,16 @@ func (f *File) Bind(ctx context.Context, hugepages bool, bind Binder, rescan fun
 		if n.Role != Data || slices.Contains(userDrivers, n.Driver) {
 			continue
 		}
-		want, why := n.driver(hugepages)
+		want, why := n.drivers(hugepages)
 		n.Problem = why
-		if want == "" {
+		if len(want) == 0 {
 			if why != "" {
 				problems = append(problems, fmt.Sprintf("NIC %s at %s stays with the kernel: %s", n.Name, n.PCI, why))
 			}
 			continue
 		}
-		if err := bind(ctx, n.PCI, want); err != nil {
-			n.Problem = fmt.Sprintf("it cannot be bound to %s: %v", want, err)
+		if err := bindFirst(ctx, n.PCI, want, bind); err != nil {
+			n.Problem = fmt.Sprintf("it cannot be bound: %v", err)
 			problems = append(problems, fmt.Sprintf("NIC %s at %s stays with the kernel: %s", n.Name, n.PCI, n.Problem))
 			_ = bind(ctx, n.PCI, "") // or it would be left without a driver
 		}
@@ -82,6 +89,19 @@ func (f *File) Bind(ctx context.Context, hugepages bool, bind Binder, rescan fun
 	}
 	f.update(now)
 	return problems
+}
+
+// bindFirst binds to the first driver that takes the card.
+func bindFirst(ctx context.Context, pci string, drivers []string, bind Binder) error {
+	var errs []error
+	for _, d := range drivers {
+		err := bind(ctx, pci, d)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // update takes over what cards are bound to now.

@@ -52,6 +52,8 @@ type NIC struct {
 	// MTU in bytes, as the platform tells it; 0: it does not.
 	MTU  uint32   `json:"mtu,omitempty"`
 	Tags []string `json:"tags,omitempty"`
+	// Node is the NUMA node of its slot; -1: not known.
+	Node int `json:"numa-node"`
 	// Problem says why it is not as it should be.
 	Problem string `json:"problem,omitempty"`
 
@@ -99,11 +101,17 @@ func (f *File) Save(dir string) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(dir, "."+FileName)
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o644); err != nil {
+	// A name that nobody could have made a link of: others may write to the directory.
+	t, err := os.CreateTemp(dir, ".nics-*")
+	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, filepath.Join(dir, FileName))
+	defer func() { _ = os.Remove(t.Name()) }()
+	_, err = t.Write(append(b, '\n'))
+	if err = errors.Join(err, t.Chmod(0o644), t.Close()); err != nil {
+		return err
+	}
+	return os.Rename(t.Name(), filepath.Join(dir, FileName))
 }
 
 // Data lists the cards of the data plane.

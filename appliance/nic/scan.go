@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"millrace/preflight"
@@ -42,6 +43,10 @@ func Scan(root string) ([]NIC, error) {
 func look(at string) NIC {
 	n := NIC{PCI: filepath.Base(at), Driver: link(at, "driver"), vendor: read(at, "vendor"), device: read(at, "device")}
 	n.PMD, n.Bifurcated = preflight.DriverOf(n.vendor, n.device)
+	n.Node = -1
+	if v, err := strconv.Atoi(read(at, "numa_node")); err == nil {
+		n.Node = v
+	}
 	n.group = link(at, "iommu_group") != ""
 	if b, err := os.ReadFile(filepath.Join(at, "config")); err == nil && len(b) > interruptPin {
 		n.intx = b[interruptPin] != 0

@@ -10,7 +10,7 @@ func newAppliance() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand()
+	cmd.AddCommand(newApplianceMgmt(), newApplianceBoot(), newApplianceRescan())
 	cmd.AddCommand(newReset())
 	return cmd
 }
