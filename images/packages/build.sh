@@ -62,8 +62,11 @@ changelog() {
     {
         echo "$1 ($VERSION) stable; urgency=medium"
         echo
-        # The changes of the release: the first section of the project's own changelog.
-        awk '/^## / { n++; next } n == 1' "$root/CHANGELOG.md" | sed -e '/^$/d' -e 's/^- /  * /' -e 's/^  \([^*]\)/    \1/'
+        # The changes of the release: the first section of the project's own changelog, each item folded anew.
+        awk '/^## / { n++; next } n != 1 || /^$/ { next } /^[-A-Z]/ { if (item) print item; item = $0; sub(/^- /, "", item); next } { sub(/^ +/, " "); item = item $0 }
+            END { print item }' "$root/CHANGELOG.md" | while read -r item; do
+            fold -s -w 72 <<<"$item" | sed -e 's/ *$//' -e '1s/^/  * /' -e '1!s/^/    /'
+        done
         echo
         echo " -- $MAINTAINER  $(date -u -R -d "@$SOURCE_DATE_EPOCH")"
     } | gzip -9n >"$stage/doc/$1/changelog.gz"
@@ -77,6 +80,12 @@ libraries() {
     printf 'Source: millrace\n\nPackage: millrace-dataplane\nArchitecture: amd64\n' >"$dummy/debian/control"
     (cd "$dummy" && dpkg-shlibdeps -O "$1") | sed -n 's/^shlibs:Depends=//p'
     rm -rf "$dummy"
+}
+
+# overrides PACKAGE: what lintian would say of it, and why it is so.
+overrides() {
+    mkdir -p "$stage/lintian"
+    [ ! -f "$here/$1/lintian-overrides" ] || cp "$here/$1/lintian-overrides" "$stage/lintian/$1"
 }
 
 # script PACKAGE: its maintainer scripts, with what they share.
@@ -117,6 +126,7 @@ export LIBRARIES DRIVERS
 rm -f "$output"/*.deb
 for package in $PACKAGES; do
     changelog "$package"
+    overrides "$package"
     script "$package"
 done
 find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

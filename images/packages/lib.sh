@@ -42,7 +42,7 @@ forget_units() {
     if running; then
         systemctl --system daemon-reload || true
     fi
-    if [ -x /usr/bin/deb-systemd-helper ]; then
+    if command -v deb-systemd-helper >/dev/null; then
         deb-systemd-helper purge "$@" >/dev/null || true
         deb-systemd-helper unmask "$@" >/dev/null || true
     fi
