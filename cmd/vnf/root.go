@@ -19,6 +19,9 @@ import (
 // version is set by the linker: -ldflags "-X main.version=1.2.3".
 var version = "dev"
 
+// tlsHosts is the variable in which names and addresses of the machine are handed over, beside those that it knows of itself.
+const tlsHosts = "VNF_TLS_HOSTS"
+
 // common are the flags that several commands have.
 type common struct {
 	config, runtimeDir, stateDir string
@@ -59,7 +62,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newControl(), newPreflight(), newVersion(), newAppliance())
+	root.AddCommand(newRun(), newControl(), newPreflight(), newDataplaneArgs(), newAgent(), newVersion(), newAppliance())
 	return root
 }
 
@@ -71,6 +74,7 @@ func newControl() *cobra.Command {
 		Short: "Run the control plane against a data plane that runs already",
 		Long: "Run the control plane: configuration, RIB, BGP and the gRPC services. It waits for the data plane and comes back to it.\n" +
 			"Listening sockets may be handed over in the manner of systemd, named grpc and metrics. SIGHUP reads the configuration file again.\n" +
+			"A certificate of its own is also for the names and addresses in " + tlsHosts + ", separated by commas.\n" +
 			"SIGTERM ends it; forwarding goes on, and where graceful restart is on the BGP peers keep the routes.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -88,6 +92,7 @@ func newControl() *cobra.Command {
 			return control.RunDaemon(cmd.Context(), control.DaemonOptions{
 				ConfigFile: c.config, RuntimeDir: c.runtimeDir, StateDir: c.stateDir, Socket: socket, Listeners: inherited,
 				Logger: log, Level: level, LevelFixed: c.logLevel != "", Version: version, Reload: hup,
+				Hosts: strings.FieldsFunc(os.Getenv(tlsHosts), func(r rune) bool { return r == ',' || r == ' ' }),
 			})
 		},
 	}

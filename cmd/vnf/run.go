@@ -170,52 +170,8 @@ func (r *runner) controlArgs(socket string) []string {
 
 // dataplaneArgs is the command line of vnf-dataplane.
 func (r *runner) dataplaneArgs(cfg *config.Config, socket string) []string {
-	d := &cfg.System.Dataplane
 	args := []string{"--socket", socket, "--file-prefix", filePrefix(r.runtimeDir)}
-	num := func(name string, v uint32) {
-		if v != 0 {
-			args = append(args, "--"+name, strconv.FormatUint(uint64(v), 10))
-		}
-	}
-	num("workers", d.Workers)
-	if len(d.CPUs) > 0 {
-		list := make([]string, len(d.CPUs))
-		for i, c := range d.CPUs {
-			list[i] = strconv.FormatUint(uint64(c), 10)
-		}
-		args = append(args, "--cpus", strings.Join(list, ","))
-	}
-	if !useHugepages(d) {
-		args = append(args, "--no-huge")
-	}
-	num("memory", d.Memory)
-	num("mbufs", d.Mbufs)
-	num("mbuf-size", d.MbufSize)
-	num("ip4-routes", d.IPv4Routes)
-	num("ip6-routes", d.IPv6Routes)
-	num("ip4-tbl8", d.IPv4TBL8)
-	num("ip6-tbl8", d.IPv6TBL8)
-	num("next-hops", d.NextHops)
-	num("groups", d.Groups)
-	if n := cfg.System.Netns(); n == "none" {
-		args = append(args, "--no-exception")
-	} else {
-		args = append(args, "--exception-netns", n)
-	}
-	level := r.logLevel
-	if level == "" {
-		level = string(cfg.System.LogLevel)
-	}
-	if level != "" {
-		args = append(args, "--log-level", level)
-	}
-	if d.Poll {
-		args = append(args, "--poll")
-	}
-	if d.EAL != "" {
-		args = append(args, "--eal", d.EAL)
-	}
-	return append(args, r.extra...)
+	return append(append(args, dataplaneArgs(&cfg.System, r.logLevel)...), r.extra...)
 }
 
 // filePrefix tells DPDK's files of several instances on one machine apart.
