@@ -11,6 +11,6 @@ func newAppliance() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newApplianceMgmt(), newApplianceBoot(), newApplianceRescan())
-	cmd.AddCommand(newReset())
+	cmd.AddCommand(newReset(), newConsole())
 	return cmd
 }
