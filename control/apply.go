@@ -67,7 +67,7 @@ func (c *Controller) bring(ctx context.Context, old, next *config.Config) error 
 		return err
 	}
 	c.dropInstances(next)
-	p := makePlan(c.objects.have, desired(next))
+	p := makePlan(c.objects.have, c.desired(next))
 	if d, ok := config.DrainOf(ctx); ok {
 		p = p.drain(uint32(d.Milliseconds()))
 	}
@@ -98,7 +98,7 @@ func (c *Controller) bringObjects(ctx context.Context, p plan, next *config.Conf
 	c.letGo(ctx, p)
 	before := map[string]object{}
 	if c.unfinished {
-		for _, o := range desired(c.Config()) {
+		for _, o := range c.desired(c.Config()) {
 			before[o.key] = o
 		}
 	}
@@ -133,7 +133,7 @@ func (c *Controller) rollback(ctx context.Context, from, to *config.Config) {
 	err := c.applyRoutes(del)
 	c.dropInstances(to)
 	if c.synced {
-		p := makePlan(c.objects.have, desired(to))
+		p := makePlan(c.objects.have, c.desired(to))
 		c.letGo(ctx, p)
 		failed, xerr := c.objects.execute(ctx, p.steps(c.objects.have))
 		if xerr != nil {

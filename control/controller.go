@@ -41,6 +41,8 @@ type Options struct {
 	Config *config.Config
 	// Socket is the data plane's.
 	Socket string
+	// RuntimeDir is where an appliance's boot says how the machine's network cards are named.
+	RuntimeDir string
 	// Epoch gives each session with the data plane its own; see client.NextEpoch.
 	Epoch   func() (uint64, error)
 	Version string

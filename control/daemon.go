@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ type DaemonOptions struct {
 	Level      *slog.LevelVar
 	LevelFixed bool
 	Version    string
+	// Hosts are further names and addresses that clients reach us by, for a certificate of our own.
+	Hosts []string
 	// Reload has the configuration file read again for each value; nil: never.
 	Reload <-chan os.Signal
 }
@@ -71,13 +74,14 @@ func RunDaemon(ctx context.Context, o DaemonOptions) error {
 	}
 	epochFile := filepath.Join(o.StateDir, "epoch")
 	c, err := New(Options{
-		Config: cfg, Socket: o.Socket, Version: o.Version, Logger: o.Logger,
+		Config: cfg, Socket: o.Socket, RuntimeDir: o.RuntimeDir, Version: o.Version, Logger: o.Logger,
 		Epoch: func() (uint64, error) { return client.NextEpoch(epochFile, time.Now()) },
 	})
 	if err != nil {
 		return err
 	}
 	st.OnAlarm(c.storeAlarm)
+	c.bootAlarms()
 	defer st.Watch(func(e store.Event) { setLevel(e.Config) })()
 	d := &daemon{o: o, c: c, st: st, again: make(chan struct{}, 1), started: time.Now()}
 	return d.run(ctx, cfg)
@@ -192,7 +196,7 @@ func (d *daemon) movable(ctx context.Context, cfg *config.Config, name string) (
 
 func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 	dir := orDefault(cfg.System.PKIDirectory, filepath.Join(d.o.StateDir, "pki"))
-	hosts := []string{}
+	hosts := slices.Clone(d.o.Hosts)
 	if cfg.System.Hostname != "" {
 		hosts = append(hosts, cfg.System.Hostname)
 	}

@@ -42,6 +42,8 @@ type object struct {
 	del *pb.Op
 	// found says that it was read back from the data plane.
 	found bool
+	// fault is why it cannot be asked of the data plane at all.
+	fault error
 }
 
 // desired lists what the data plane has to have by a configuration, in the order in which it is made.

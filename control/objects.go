@@ -82,17 +82,22 @@ func (o *objects) run(ctx context.Context, steps []step) ([]failure, error) {
 }
 
 func (o *objects) once(ctx context.Context, steps []step) ([]failure, error) {
-	ops := make([]*pb.Op, len(steps))
-	for i, s := range steps {
-		ops[i] = s.op()
+	var failed []failure
+	ops := make([]*pb.Op, 0, len(steps))
+	asked := make([]step, 0, len(steps))
+	for _, s := range steps {
+		if s.fault != nil && !s.delete {
+			failed = append(failed, failure{s, s.fault})
+			continue
+		}
+		ops, asked = append(ops, s.op()), append(asked, s)
 	}
 	res, err := o.dp.Apply(ctx, ops)
 	refused := make(map[int]*client.Error, len(res.Failed))
 	for _, f := range res.Failed {
 		refused[f.Index] = f.Err
 	}
-	var failed []failure
-	for i, s := range steps[:min(len(steps), res.Applied+len(res.Failed))] {
+	for i, s := range asked[:min(len(asked), res.Applied+len(res.Failed))] {
 		e := refused[i]
 		switch {
 		case e == nil, s.delete && e.Code == pb.Code_CODE_NOT_FOUND:

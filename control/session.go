@@ -72,7 +72,7 @@ func (c *Controller) replayLocked(ctx context.Context) error {
 	if err := c.objects.readBack(ctx, owner); err != nil {
 		return err
 	}
-	want := desired(c.Config())
+	want := c.desired(c.Config())
 	failed, err := c.objects.renew(ctx, want)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (c *Controller) retryOnce(ctx context.Context) error {
 	case !c.synced:
 		return c.replayLocked(ctx)
 	}
-	p := makePlan(c.objects.have, desired(c.Config()))
+	p := makePlan(c.objects.have, c.desired(c.Config()))
 	c.letGo(ctx, p)
 	failed, err := c.objects.execute(ctx, p.steps(c.objects.have))
 	if err != nil {

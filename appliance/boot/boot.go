@@ -19,6 +19,7 @@ import (
 	"millrace/appliance/cloud"
 	"millrace/appliance/network"
 	"millrace/appliance/nic"
+	"millrace/appliance/report"
 )
 
 // Machine is what is made an appliance. Root is "/" but in tests; the other paths are below it.
@@ -60,7 +61,7 @@ type outlook struct {
 	day0 cloud.Day0
 	nics *nic.File
 	plan *network.Plan
-	*Report
+	*report.Report
 }
 
 // Manage sets up the management's network card. It runs before any network is up, again and again at each boot.
@@ -100,7 +101,7 @@ func (m *Machine) Boot(ctx context.Context) error {
 	}
 	hugepages, err := m.Size(ctx, o.nics.Data())
 	if err != nil {
-		o.add("sizing", "%v", err)
+		o.Add("sizing", "%v", err)
 	}
 	m.bind(ctx, o, hugepages)
 	if err := o.nics.Save(m.path(runDir)); err != nil {
@@ -137,7 +138,7 @@ func (m *Machine) Rescan(ctx context.Context) error {
 
 func (m *Machine) bind(ctx context.Context, o *outlook, hugepages bool) {
 	for _, why := range o.nics.Bind(ctx, hugepages, m.Bind, func() ([]nic.NIC, error) { return nic.Scan(m.Root) }) {
-		o.add("", "%s", why)
+		o.Add("", "%s", why)
 	}
 	for _, n := range o.nics.Data() {
 		m.Log.Info("NIC of the data plane", "name", n.Name, "pci", n.PCI, "mac", n.MAC, "driver", n.Driver, "mtu", n.MTU)
@@ -157,12 +158,12 @@ func (m *Machine) look(stage string) (*outlook, error) {
 			return nil, err
 		}
 	}
-	o := &outlook{Report: &Report{Stage: stage, log: m.Log}}
+	o := &outlook{Report: &report.Report{Stage: stage, Log: m.Log}}
 	var problems []cloud.Problem
 	o.in, problems = cloud.Reader{Root: m.Root, Mount: m.Mount}.Instance()
-	o.take(problems)
+	o.Take(problems)
 	o.day0, problems = o.in.Day0()
-	o.take(problems)
+	o.Take(problems)
 	o.Instance, o.Platform = o.in.ID, o.in.Platform
 	o.plan = m.networks(o)
 	if err := m.assign(o); err != nil {
@@ -181,7 +182,7 @@ func (m *Machine) networks(o *outlook) *network.Plan {
 		p, problems = network.NoCloud(o.in.NetworkConfig)
 	}
 	for _, why := range problems {
-		o.add("network", "%s", why)
+		o.Add("network", "%s", why)
 	}
 	return p
 }
@@ -205,11 +206,11 @@ func (m *Machine) assign(o *outlook) error {
 		w.Named = append(w.Named, nic.Named{Name: p.Name, MAC: p.MAC})
 	}
 	for _, why := range nic.Assign(found, w) {
-		o.add("millrace", "%s", why)
+		o.Add("millrace", "%s", why)
 	}
 	o.nics = &nic.File{NICs: found}
 	if len(found) == 0 {
-		o.add("", "there is no network card on the PCI bus")
+		o.Add("", "there is no network card on the PCI bus")
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (m *Machine) configuration(o *outlook) error {
 		o.Configuration = "nics"
 	}
 	if err != nil && o.day0.Config != nil {
-		o.add("millrace.config", "is not taken, the box has its NICs only: %v", err)
+		o.Add("millrace.config", "is not taken, the box has its NICs only: %v", err)
 		o.Configuration = "nics"
 		doc, err = firstConfig(nil, nics, o.plan)
 		if err == nil {
@@ -75,7 +75,7 @@ func (m *Machine) configuration(o *outlook) error {
 	}
 	if err != nil {
 		// What the platform says of addresses can contradict itself.
-		o.add("network", "the NICs' addresses are not taken: %v", err)
+		o.Add("network", "the NICs' addresses are not taken: %v", err)
 		if doc, err = firstConfig(nil, nics, nil); err != nil {
 			return err
 		}

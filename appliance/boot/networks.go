@@ -17,7 +17,7 @@ func (m *Machine) writeNetworks(o *outlook) (changed bool, err error) {
 	if n := o.nics.Management(); n != nil && n.MAC != "" {
 		l, found := o.plan.Link(n.MAC, n.Netdev)
 		if !found && len(o.plan.Links) > 0 {
-			o.add("network", "nothing is said of the management's NIC %s (%s): it asks by DHCP", n.Netdev, n.MAC)
+			o.Add("network", "nothing is said of the management's NIC %s (%s): it asks by DHCP", n.Netdev, n.MAC)
 		}
 		want[network.ManagementFile] = l.Render(n.MAC)
 	}
@@ -58,7 +58,7 @@ func (m *Machine) reconfigure(ctx context.Context, o *outlook) {
 	}
 	for _, args := range steps {
 		if err := m.Run(ctx, "networkctl", args...); err != nil {
-			o.add("network", "networkctl %v: %v", args, err)
+			o.Add("network", "networkctl %v: %v", args, err)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func (m *Machine) certificates(o *outlook) error {
 		defer func() { _ = os.RemoveAll(made) }()
 	}
 	if err != nil {
-		o.add("millrace.tls", "is not taken, the box makes certificates of its own: %v", err)
+		o.Add("millrace.tls", "is not taken, the box makes certificates of its own: %v", err)
 		return nil
 	}
 	for _, name := range []string{auth.CAFile, auth.CAKeyFile, auth.ServerFile, auth.ServerKeyFile, auth.ClientFile, auth.ClientKeyFile, "."} {

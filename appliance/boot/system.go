@@ -13,6 +13,7 @@ import (
 
 	"millrace/appliance/cloud"
 	"millrace/appliance/nic"
+	"millrace/appliance/report"
 	"millrace/appliance/sizing"
 	"millrace/control"
 	"millrace/preflight"
@@ -83,12 +84,12 @@ func owner(path string, root bool) error {
 }
 
 // checkCPU says what the processor lacks: without it the data plane ends at once.
-func (m *Machine) checkCPU(r *Report) {
+func (m *Machine) checkCPU(r *report.Report) {
 	res := preflight.New(m.Root).CPU()
 	if res.Level != preflight.Fail {
 		return
 	}
 	r.CPU = res.Found
-	r.add("", "THIS PROCESSOR CANNOT RUN THE DATA PLANE: %s. Nothing is forwarded. Give the machine a CPU model of Nehalem or newer (x86-64-v2): "+
+	r.Add("", "THIS PROCESSOR CANNOT RUN THE DATA PLANE: %s. Nothing is forwarded. Give the machine a CPU model of Nehalem or newer (x86-64-v2): "+
 		"OpenStack: [libvirt] cpu_mode = host-model in nova.conf; libvirt: <cpu mode='host-model'/>; QEMU: -cpu host, or -cpu Nehalem", res.Found)
 }

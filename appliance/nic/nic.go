@@ -137,9 +137,9 @@ func (f *File) Device(name string) (string, error) {
 			names = append(names, n.Name)
 		}
 		if len(names) == 0 {
-			return "", fmt.Errorf("%w %s: the machine has no NICs for the data plane", ErrUnknown, name)
+			return "", fmt.Errorf("%w as %s: none was named for the data plane when this machine booted", ErrUnknown, name)
 		}
-		return "", fmt.Errorf("%w %s: the machine has %q", ErrUnknown, name, names)
+		return "", fmt.Errorf("%w as %s: the machine has %q", ErrUnknown, name, names)
 	}
 	n := &f.NICs[i]
 	switch {

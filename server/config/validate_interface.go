@@ -3,10 +3,16 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
+
+// NICDevice begins a device that is the network card which the platform calls so.
+const NICDevice = "nic="
+
+var nicName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,14}$`)
 
 var reservedNames = []string{".", "..", "lo", "all", "default"}
 
@@ -88,13 +94,15 @@ func (v *validator) port(f *Interface, p string) {
 	v.refuse(p, f, "port", "parent", "vlan-id")
 	switch {
 	case f.Device == "" && f.Iface == "":
-		v.errs.addf(p, "a port needs device (DPDK devargs or PCI address) or iface (kernel network device)")
+		v.errs.addf(p, "a port needs device (DPDK devargs, PCI address or nic=NAME) or iface (kernel network device)")
 	case f.Device != "" && f.Iface != "":
 		v.errs.addf(p, "device and iface exclude each other")
 	case f.Iface != "" && (!interfaceName.MatchString(f.Iface) || f.Iface == "." || f.Iface == ".."):
 		v.errs.addf(p+".iface", "%s is not a name of a network device", show(f.Iface))
 	case f.Device != "" && (len(f.Device) > 1023 || strings.ContainsFunc(f.Device, func(r rune) bool { return r <= ' ' || r > '~' })):
 		v.errs.addf(p+".device", "%s is not devargs: blanks and control characters are not allowed", show(f.Device))
+	case strings.HasPrefix(f.Device, NICDevice) && !nicName.MatchString(f.Device[len(NICDevice):]):
+		v.errs.addf(p+".device", "%s does not name a NIC: nic= and 1 to 15 characters of [A-Za-z0-9_-], the first a letter", show(f.Device))
 	case f.Driver != "" && f.Iface == "":
 		v.errs.addf(p+".driver", "goes with iface only")
 	}

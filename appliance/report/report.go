@@ -1,4 +1,5 @@
-package boot
+// Package report is the file in which an appliance's boot tells what it came to.
+package report
 
 import (
 	"encoding/json"
@@ -12,8 +13,8 @@ import (
 	"millrace/appliance/cloud"
 )
 
-// ReportName is the name of the report's file below the runtime directory.
-const ReportName = "day0.json"
+// FileName is the name of the report's file below the runtime directory.
+const FileName = "day0.json"
 
 // Report is what a boot came to, for the console, the alarms and who looks for faults.
 type Report struct {
@@ -28,16 +29,17 @@ type Report struct {
 	CPU      string          `json:"cpu,omitempty"`
 	Problems []cloud.Problem `json:"problems,omitempty"`
 
-	log *slog.Logger
+	// Log takes each problem as well; nil: none.
+	Log *slog.Logger `json:"-"`
 }
 
 // maxProblems bounds what hostile data can fill.
 const maxProblems = 100
 
-// LoadReport reads the report of a runtime directory; without one it is empty.
-func LoadReport(dir string) (*Report, error) {
+// Load reads the report of a runtime directory; without one it is empty.
+func Load(dir string) (*Report, error) {
 	r := &Report{}
-	b, err := os.ReadFile(filepath.Join(dir, ReportName))
+	b, err := os.ReadFile(filepath.Join(dir, FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
@@ -45,7 +47,7 @@ func LoadReport(dir string) (*Report, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(b, r); err != nil {
-		return nil, fmt.Errorf("%s: %w", ReportName, err)
+		return nil, fmt.Errorf("%s: %w", FileName, err)
 	}
 	return r, nil
 }
@@ -56,15 +58,25 @@ func (r *Report) Save(dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = writeFile(filepath.Join(dir, ReportName), append(b, '\n'), 0o644)
-	return err
+	f, err := os.CreateTemp(dir, ".day0-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), filepath.Join(dir, FileName))
 }
 
-func (r *Report) add(field, format string, args ...any) {
-	r.take([]cloud.Problem{{Field: field, Reason: fmt.Sprintf(format, args...)}})
+// Add tells a problem.
+func (r *Report) Add(field, format string, args ...any) {
+	r.Take([]cloud.Problem{{Field: field, Reason: fmt.Sprintf(format, args...)}})
 }
 
-func (r *Report) take(problems []cloud.Problem) {
+// Take tells problems, up to a number that hostile data cannot exceed.
+func (r *Report) Take(problems []cloud.Problem) {
 	for _, p := range problems {
 		if len(r.Problems) >= maxProblems {
 			return
@@ -73,8 +85,8 @@ func (r *Report) take(problems []cloud.Problem) {
 			p.Reason = p.Reason[:2000] + "…"
 		}
 		r.Problems = append(r.Problems, p)
-		if r.log != nil {
-			r.log.Error(p.Error())
+		if r.Log != nil {
+			r.Log.Error(p.Error())
 		}
 	}
 }
