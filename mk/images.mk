@@ -40,3 +40,16 @@ DEPS_PACKAGES := dpkg-dev binutils help2man
 packages: deps-build ## the Debian packages, into build/packages/
 	$(call need,$(DEPS_PACKAGES))
 	nice images/packages/build.sh $(BUILD)/packages
+
+# OpenStack's services as Python packages, without the packages that would run them here.
+DEPS_OPENSTACK := python3-heat python3-nova python3-glance python3-keystone python3-openstackclient openssl
+
+.PHONY: test-openstack deps-openstack
+
+# Nor is anything started that they bring along.
+deps-openstack: export RUNLEVEL := 1
+deps-openstack:
+	$(call need,$(DEPS_OPENSTACK))
+
+test-openstack: go deps-openstack ## the Heat templates in Heat's engine, their user-data against our schema, the image in a Glance
+	nice images/openstack/tests/run.sh
