@@ -2372,6 +2372,113 @@ func (x *CancelCommitRequest) GetId() string {
 	return ""
 }
 
+type GetSupportBundleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lines of the journal, the latest, at most 20,000; 0: 5,000.
+	LogLines      uint32 `protobuf:"varint,1,opt,name=log_lines,json=logLines,proto3" json:"log_lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSupportBundleRequest) Reset() {
+	*x = GetSupportBundleRequest{}
+	mi := &file_vnf_v1_system_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSupportBundleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSupportBundleRequest) ProtoMessage() {}
+
+func (x *GetSupportBundleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSupportBundleRequest.ProtoReflect.Descriptor instead.
+func (*GetSupportBundleRequest) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *GetSupportBundleRequest) GetLogLines() uint32 {
+	if x != nil {
+		return x.LogLines
+	}
+	return 0
+}
+
+type SupportBundleChunk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name for the file, in the first chunk.
+	FileName string `protobuf:"bytes,1,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	Data     []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// Names of the parts that could not be had, and why; in the last chunk.
+	Problems      []string `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SupportBundleChunk) Reset() {
+	*x = SupportBundleChunk{}
+	mi := &file_vnf_v1_system_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SupportBundleChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SupportBundleChunk) ProtoMessage() {}
+
+func (x *SupportBundleChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_vnf_v1_system_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SupportBundleChunk.ProtoReflect.Descriptor instead.
+func (*SupportBundleChunk) Descriptor() ([]byte, []int) {
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SupportBundleChunk) GetFileName() string {
+	if x != nil {
+		return x.FileName
+	}
+	return ""
+}
+
+func (x *SupportBundleChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *SupportBundleChunk) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
 type ListNetworkInstancesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2380,7 +2487,7 @@ type ListNetworkInstancesRequest struct {
 
 func (x *ListNetworkInstancesRequest) Reset() {
 	*x = ListNetworkInstancesRequest{}
-	mi := &file_vnf_v1_system_proto_msgTypes[34]
+	mi := &file_vnf_v1_system_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2392,7 +2499,7 @@ func (x *ListNetworkInstancesRequest) String() string {
 func (*ListNetworkInstancesRequest) ProtoMessage() {}
 
 func (x *ListNetworkInstancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vnf_v1_system_proto_msgTypes[34]
+	mi := &file_vnf_v1_system_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2405,7 +2512,7 @@ func (x *ListNetworkInstancesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNetworkInstancesRequest.ProtoReflect.Descriptor instead.
 func (*ListNetworkInstancesRequest) Descriptor() ([]byte, []int) {
-	return file_vnf_v1_system_proto_rawDescGZIP(), []int{34}
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{36}
 }
 
 type ListNetworkInstancesResponse struct {
@@ -2418,7 +2525,7 @@ type ListNetworkInstancesResponse struct {
 
 func (x *ListNetworkInstancesResponse) Reset() {
 	*x = ListNetworkInstancesResponse{}
-	mi := &file_vnf_v1_system_proto_msgTypes[35]
+	mi := &file_vnf_v1_system_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2537,7 @@ func (x *ListNetworkInstancesResponse) String() string {
 func (*ListNetworkInstancesResponse) ProtoMessage() {}
 
 func (x *ListNetworkInstancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vnf_v1_system_proto_msgTypes[35]
+	mi := &file_vnf_v1_system_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2550,7 @@ func (x *ListNetworkInstancesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNetworkInstancesResponse.ProtoReflect.Descriptor instead.
 func (*ListNetworkInstancesResponse) Descriptor() ([]byte, []int) {
-	return file_vnf_v1_system_proto_rawDescGZIP(), []int{35}
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListNetworkInstancesResponse) GetNetworkInstances() []*NetworkInstance {
@@ -2474,7 +2581,7 @@ type NetworkInstance struct {
 
 func (x *NetworkInstance) Reset() {
 	*x = NetworkInstance{}
-	mi := &file_vnf_v1_system_proto_msgTypes[36]
+	mi := &file_vnf_v1_system_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2486,7 +2593,7 @@ func (x *NetworkInstance) String() string {
 func (*NetworkInstance) ProtoMessage() {}
 
 func (x *NetworkInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_vnf_v1_system_proto_msgTypes[36]
+	mi := &file_vnf_v1_system_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,7 +2606,7 @@ func (x *NetworkInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkInstance.ProtoReflect.Descriptor instead.
 func (*NetworkInstance) Descriptor() ([]byte, []int) {
-	return file_vnf_v1_system_proto_rawDescGZIP(), []int{36}
+	return file_vnf_v1_system_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *NetworkInstance) GetName() string {
@@ -2744,7 +2851,13 @@ const file_vnf_v1_system_proto_rawDesc = "" +
 	"\x15ConfirmCommitResponse\x12\x16\n" +
 	"\x06commit\x18\x01 \x01(\x04R\x06commit\"%\n" +
 	"\x13CancelCommitRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x1d\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"6\n" +
+	"\x17GetSupportBundleRequest\x12\x1b\n" +
+	"\tlog_lines\x18\x01 \x01(\rR\blogLines\"a\n" +
+	"\x12SupportBundleChunk\x12\x1b\n" +
+	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1a\n" +
+	"\bproblems\x18\x03 \x03(\tR\bproblems\"\x1d\n" +
 	"\x1bListNetworkInstancesRequest\"m\n" +
 	"\x1cListNetworkInstancesResponse\x12M\n" +
 	"\x11network_instances\x18\x01 \x03(\v2 .millrace.vnf.v1.NetworkInstanceR\x10networkInstances\"\xeb\x02\n" +
@@ -2774,7 +2887,7 @@ const file_vnf_v1_system_proto_rawDesc = "" +
 	"\x19CONFIG_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CONFIG_FORMAT_YAML\x10\x01\x12\x16\n" +
 	"\x12CONFIG_FORMAT_JSON\x10\x02\x12\x19\n" +
-	"\x15CONFIG_FORMAT_RFC7951\x10\x032\xc5\r\n" +
+	"\x15CONFIG_FORMAT_RFC7951\x10\x032\xaa\x0e\n" +
 	"\rSystemService\x12S\n" +
 	"\rGetSystemInfo\x12%.millrace.vnf.v1.GetSystemInfoRequest\x1a\x1b.millrace.vnf.v1.SystemInfo\x12X\n" +
 	"\vListWorkers\x12#.millrace.vnf.v1.ListWorkersRequest\x1a$.millrace.vnf.v1.ListWorkersResponse\x12R\n" +
@@ -2798,7 +2911,8 @@ const file_vnf_v1_system_proto_rawDesc = "" +
 	"\x0eRollbackConfig\x12&.millrace.vnf.v1.RollbackConfigRequest\x1a$.millrace.vnf.v1.ApplyConfigResponse\x12^\n" +
 	"\rConfirmCommit\x12%.millrace.vnf.v1.ConfirmCommitRequest\x1a&.millrace.vnf.v1.ConfirmCommitResponse\x12Z\n" +
 	"\fCancelCommit\x12$.millrace.vnf.v1.CancelCommitRequest\x1a$.millrace.vnf.v1.ApplyConfigResponse\x12s\n" +
-	"\x14ListNetworkInstances\x12,.millrace.vnf.v1.ListNetworkInstancesRequest\x1a-.millrace.vnf.v1.ListNetworkInstancesResponseB!Z\x1fmillrace/api/proto/vnf/v1;vnfv1b\x06proto3"
+	"\x14ListNetworkInstances\x12,.millrace.vnf.v1.ListNetworkInstancesRequest\x1a-.millrace.vnf.v1.ListNetworkInstancesResponse\x12c\n" +
+	"\x10GetSupportBundle\x12(.millrace.vnf.v1.GetSupportBundleRequest\x1a#.millrace.vnf.v1.SupportBundleChunk0\x01B!Z\x1fmillrace/api/proto/vnf/v1;vnfv1b\x06proto3"
 
 var (
 	file_vnf_v1_system_proto_rawDescOnce sync.Once
@@ -2813,7 +2927,7 @@ func file_vnf_v1_system_proto_rawDescGZIP() []byte {
 }
 
 var file_vnf_v1_system_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_vnf_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_vnf_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_vnf_v1_system_proto_goTypes = []any{
 	(AlarmSeverity)(0),                   // 0: millrace.vnf.v1.AlarmSeverity
 	(ConfigFormat)(0),                    // 1: millrace.vnf.v1.ConfigFormat
@@ -2851,51 +2965,53 @@ var file_vnf_v1_system_proto_goTypes = []any{
 	(*ConfirmCommitRequest)(nil),         // 33: millrace.vnf.v1.ConfirmCommitRequest
 	(*ConfirmCommitResponse)(nil),        // 34: millrace.vnf.v1.ConfirmCommitResponse
 	(*CancelCommitRequest)(nil),          // 35: millrace.vnf.v1.CancelCommitRequest
-	(*ListNetworkInstancesRequest)(nil),  // 36: millrace.vnf.v1.ListNetworkInstancesRequest
-	(*ListNetworkInstancesResponse)(nil), // 37: millrace.vnf.v1.ListNetworkInstancesResponse
-	(*NetworkInstance)(nil),              // 38: millrace.vnf.v1.NetworkInstance
-	(*timestamppb.Timestamp)(nil),        // 39: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),          // 40: google.protobuf.Duration
-	(*TraceRequest)(nil),                 // 41: millrace.vnf.v1.TraceRequest
-	(*CaptureRequest)(nil),               // 42: millrace.vnf.v1.CaptureRequest
-	(*PingRequest)(nil),                  // 43: millrace.vnf.v1.PingRequest
-	(*TracerouteRequest)(nil),            // 44: millrace.vnf.v1.TracerouteRequest
-	(*TraceRecord)(nil),                  // 45: millrace.vnf.v1.TraceRecord
-	(*CaptureResponse)(nil),              // 46: millrace.vnf.v1.CaptureResponse
-	(*PingReply)(nil),                    // 47: millrace.vnf.v1.PingReply
-	(*TracerouteReply)(nil),              // 48: millrace.vnf.v1.TracerouteReply
+	(*GetSupportBundleRequest)(nil),      // 36: millrace.vnf.v1.GetSupportBundleRequest
+	(*SupportBundleChunk)(nil),           // 37: millrace.vnf.v1.SupportBundleChunk
+	(*ListNetworkInstancesRequest)(nil),  // 38: millrace.vnf.v1.ListNetworkInstancesRequest
+	(*ListNetworkInstancesResponse)(nil), // 39: millrace.vnf.v1.ListNetworkInstancesResponse
+	(*NetworkInstance)(nil),              // 40: millrace.vnf.v1.NetworkInstance
+	(*timestamppb.Timestamp)(nil),        // 41: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 42: google.protobuf.Duration
+	(*TraceRequest)(nil),                 // 43: millrace.vnf.v1.TraceRequest
+	(*CaptureRequest)(nil),               // 44: millrace.vnf.v1.CaptureRequest
+	(*PingRequest)(nil),                  // 45: millrace.vnf.v1.PingRequest
+	(*TracerouteRequest)(nil),            // 46: millrace.vnf.v1.TracerouteRequest
+	(*TraceRecord)(nil),                  // 47: millrace.vnf.v1.TraceRecord
+	(*CaptureResponse)(nil),              // 48: millrace.vnf.v1.CaptureResponse
+	(*PingReply)(nil),                    // 49: millrace.vnf.v1.PingReply
+	(*TracerouteReply)(nil),              // 50: millrace.vnf.v1.TracerouteReply
 }
 var file_vnf_v1_system_proto_depIdxs = []int32{
-	39, // 0: millrace.vnf.v1.SystemInfo.start_time:type_name -> google.protobuf.Timestamp
+	41, // 0: millrace.vnf.v1.SystemInfo.start_time:type_name -> google.protobuf.Timestamp
 	4,  // 1: millrace.vnf.v1.SystemInfo.dataplane:type_name -> millrace.vnf.v1.DataplaneInfo
-	40, // 2: millrace.vnf.v1.DataplaneInfo.uptime:type_name -> google.protobuf.Duration
-	40, // 3: millrace.vnf.v1.ListWorkersRequest.interval:type_name -> google.protobuf.Duration
+	42, // 2: millrace.vnf.v1.DataplaneInfo.uptime:type_name -> google.protobuf.Duration
+	42, // 3: millrace.vnf.v1.ListWorkersRequest.interval:type_name -> google.protobuf.Duration
 	7,  // 4: millrace.vnf.v1.ListWorkersResponse.workers:type_name -> millrace.vnf.v1.Worker
 	10, // 5: millrace.vnf.v1.ListDropsResponse.drops:type_name -> millrace.vnf.v1.Drop
 	13, // 6: millrace.vnf.v1.Graph.nodes:type_name -> millrace.vnf.v1.GraphNode
 	16, // 7: millrace.vnf.v1.ListAlarmsResponse.alarms:type_name -> millrace.vnf.v1.Alarm
 	0,  // 8: millrace.vnf.v1.Alarm.severity:type_name -> millrace.vnf.v1.AlarmSeverity
-	39, // 9: millrace.vnf.v1.Alarm.since:type_name -> google.protobuf.Timestamp
+	41, // 9: millrace.vnf.v1.Alarm.since:type_name -> google.protobuf.Timestamp
 	1,  // 10: millrace.vnf.v1.GetConfigRequest.format:type_name -> millrace.vnf.v1.ConfigFormat
 	1,  // 11: millrace.vnf.v1.ConfigDocument.format:type_name -> millrace.vnf.v1.ConfigFormat
-	40, // 12: millrace.vnf.v1.ApplyConfigRequest.confirm:type_name -> google.protobuf.Duration
+	42, // 12: millrace.vnf.v1.ApplyConfigRequest.confirm:type_name -> google.protobuf.Duration
 	24, // 13: millrace.vnf.v1.ApplyConfigResponse.confirmation:type_name -> millrace.vnf.v1.Confirmation
-	39, // 14: millrace.vnf.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
-	39, // 15: millrace.vnf.v1.Confirmation.confirmed:type_name -> google.protobuf.Timestamp
-	39, // 16: millrace.vnf.v1.Commit.time:type_name -> google.protobuf.Timestamp
+	41, // 14: millrace.vnf.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	41, // 15: millrace.vnf.v1.Confirmation.confirmed:type_name -> google.protobuf.Timestamp
+	41, // 16: millrace.vnf.v1.Commit.time:type_name -> google.protobuf.Timestamp
 	24, // 17: millrace.vnf.v1.Commit.confirmation:type_name -> millrace.vnf.v1.Confirmation
 	25, // 18: millrace.vnf.v1.ListCommitsResponse.commits:type_name -> millrace.vnf.v1.Commit
 	31, // 19: millrace.vnf.v1.DiffConfigResponse.changes:type_name -> millrace.vnf.v1.ConfigChange
-	40, // 20: millrace.vnf.v1.RollbackConfigRequest.confirm:type_name -> google.protobuf.Duration
-	38, // 21: millrace.vnf.v1.ListNetworkInstancesResponse.network_instances:type_name -> millrace.vnf.v1.NetworkInstance
+	42, // 20: millrace.vnf.v1.RollbackConfigRequest.confirm:type_name -> google.protobuf.Duration
+	40, // 21: millrace.vnf.v1.ListNetworkInstancesResponse.network_instances:type_name -> millrace.vnf.v1.NetworkInstance
 	2,  // 22: millrace.vnf.v1.SystemService.GetSystemInfo:input_type -> millrace.vnf.v1.GetSystemInfoRequest
 	5,  // 23: millrace.vnf.v1.SystemService.ListWorkers:input_type -> millrace.vnf.v1.ListWorkersRequest
 	8,  // 24: millrace.vnf.v1.SystemService.ListDrops:input_type -> millrace.vnf.v1.ListDropsRequest
 	11, // 25: millrace.vnf.v1.SystemService.GetGraph:input_type -> millrace.vnf.v1.GetGraphRequest
-	41, // 26: millrace.vnf.v1.SystemService.Trace:input_type -> millrace.vnf.v1.TraceRequest
-	42, // 27: millrace.vnf.v1.SystemService.Capture:input_type -> millrace.vnf.v1.CaptureRequest
-	43, // 28: millrace.vnf.v1.SystemService.Ping:input_type -> millrace.vnf.v1.PingRequest
-	44, // 29: millrace.vnf.v1.SystemService.Traceroute:input_type -> millrace.vnf.v1.TracerouteRequest
+	43, // 26: millrace.vnf.v1.SystemService.Trace:input_type -> millrace.vnf.v1.TraceRequest
+	44, // 27: millrace.vnf.v1.SystemService.Capture:input_type -> millrace.vnf.v1.CaptureRequest
+	45, // 28: millrace.vnf.v1.SystemService.Ping:input_type -> millrace.vnf.v1.PingRequest
+	46, // 29: millrace.vnf.v1.SystemService.Traceroute:input_type -> millrace.vnf.v1.TracerouteRequest
 	14, // 30: millrace.vnf.v1.SystemService.ListAlarms:input_type -> millrace.vnf.v1.ListAlarmsRequest
 	17, // 31: millrace.vnf.v1.SystemService.GetLogLevel:input_type -> millrace.vnf.v1.GetLogLevelRequest
 	18, // 32: millrace.vnf.v1.SystemService.SetLogLevel:input_type -> millrace.vnf.v1.SetLogLevelRequest
@@ -2907,29 +3023,31 @@ var file_vnf_v1_system_proto_depIdxs = []int32{
 	32, // 38: millrace.vnf.v1.SystemService.RollbackConfig:input_type -> millrace.vnf.v1.RollbackConfigRequest
 	33, // 39: millrace.vnf.v1.SystemService.ConfirmCommit:input_type -> millrace.vnf.v1.ConfirmCommitRequest
 	35, // 40: millrace.vnf.v1.SystemService.CancelCommit:input_type -> millrace.vnf.v1.CancelCommitRequest
-	36, // 41: millrace.vnf.v1.SystemService.ListNetworkInstances:input_type -> millrace.vnf.v1.ListNetworkInstancesRequest
-	3,  // 42: millrace.vnf.v1.SystemService.GetSystemInfo:output_type -> millrace.vnf.v1.SystemInfo
-	6,  // 43: millrace.vnf.v1.SystemService.ListWorkers:output_type -> millrace.vnf.v1.ListWorkersResponse
-	9,  // 44: millrace.vnf.v1.SystemService.ListDrops:output_type -> millrace.vnf.v1.ListDropsResponse
-	12, // 45: millrace.vnf.v1.SystemService.GetGraph:output_type -> millrace.vnf.v1.Graph
-	45, // 46: millrace.vnf.v1.SystemService.Trace:output_type -> millrace.vnf.v1.TraceRecord
-	46, // 47: millrace.vnf.v1.SystemService.Capture:output_type -> millrace.vnf.v1.CaptureResponse
-	47, // 48: millrace.vnf.v1.SystemService.Ping:output_type -> millrace.vnf.v1.PingReply
-	48, // 49: millrace.vnf.v1.SystemService.Traceroute:output_type -> millrace.vnf.v1.TracerouteReply
-	15, // 50: millrace.vnf.v1.SystemService.ListAlarms:output_type -> millrace.vnf.v1.ListAlarmsResponse
-	19, // 51: millrace.vnf.v1.SystemService.GetLogLevel:output_type -> millrace.vnf.v1.LogLevelResponse
-	19, // 52: millrace.vnf.v1.SystemService.SetLogLevel:output_type -> millrace.vnf.v1.LogLevelResponse
-	21, // 53: millrace.vnf.v1.SystemService.GetConfig:output_type -> millrace.vnf.v1.ConfigDocument
-	23, // 54: millrace.vnf.v1.SystemService.ApplyConfig:output_type -> millrace.vnf.v1.ApplyConfigResponse
-	27, // 55: millrace.vnf.v1.SystemService.ListCommits:output_type -> millrace.vnf.v1.ListCommitsResponse
-	25, // 56: millrace.vnf.v1.SystemService.GetCommit:output_type -> millrace.vnf.v1.Commit
-	30, // 57: millrace.vnf.v1.SystemService.DiffConfig:output_type -> millrace.vnf.v1.DiffConfigResponse
-	23, // 58: millrace.vnf.v1.SystemService.RollbackConfig:output_type -> millrace.vnf.v1.ApplyConfigResponse
-	34, // 59: millrace.vnf.v1.SystemService.ConfirmCommit:output_type -> millrace.vnf.v1.ConfirmCommitResponse
-	23, // 60: millrace.vnf.v1.SystemService.CancelCommit:output_type -> millrace.vnf.v1.ApplyConfigResponse
-	37, // 61: millrace.vnf.v1.SystemService.ListNetworkInstances:output_type -> millrace.vnf.v1.ListNetworkInstancesResponse
-	42, // [42:62] is the sub-list for method output_type
-	22, // [22:42] is the sub-list for method input_type
+	38, // 41: millrace.vnf.v1.SystemService.ListNetworkInstances:input_type -> millrace.vnf.v1.ListNetworkInstancesRequest
+	36, // 42: millrace.vnf.v1.SystemService.GetSupportBundle:input_type -> millrace.vnf.v1.GetSupportBundleRequest
+	3,  // 43: millrace.vnf.v1.SystemService.GetSystemInfo:output_type -> millrace.vnf.v1.SystemInfo
+	6,  // 44: millrace.vnf.v1.SystemService.ListWorkers:output_type -> millrace.vnf.v1.ListWorkersResponse
+	9,  // 45: millrace.vnf.v1.SystemService.ListDrops:output_type -> millrace.vnf.v1.ListDropsResponse
+	12, // 46: millrace.vnf.v1.SystemService.GetGraph:output_type -> millrace.vnf.v1.Graph
+	47, // 47: millrace.vnf.v1.SystemService.Trace:output_type -> millrace.vnf.v1.TraceRecord
+	48, // 48: millrace.vnf.v1.SystemService.Capture:output_type -> millrace.vnf.v1.CaptureResponse
+	49, // 49: millrace.vnf.v1.SystemService.Ping:output_type -> millrace.vnf.v1.PingReply
+	50, // 50: millrace.vnf.v1.SystemService.Traceroute:output_type -> millrace.vnf.v1.TracerouteReply
+	15, // 51: millrace.vnf.v1.SystemService.ListAlarms:output_type -> millrace.vnf.v1.ListAlarmsResponse
+	19, // 52: millrace.vnf.v1.SystemService.GetLogLevel:output_type -> millrace.vnf.v1.LogLevelResponse
+	19, // 53: millrace.vnf.v1.SystemService.SetLogLevel:output_type -> millrace.vnf.v1.LogLevelResponse
+	21, // 54: millrace.vnf.v1.SystemService.GetConfig:output_type -> millrace.vnf.v1.ConfigDocument
+	23, // 55: millrace.vnf.v1.SystemService.ApplyConfig:output_type -> millrace.vnf.v1.ApplyConfigResponse
+	27, // 56: millrace.vnf.v1.SystemService.ListCommits:output_type -> millrace.vnf.v1.ListCommitsResponse
+	25, // 57: millrace.vnf.v1.SystemService.GetCommit:output_type -> millrace.vnf.v1.Commit
+	30, // 58: millrace.vnf.v1.SystemService.DiffConfig:output_type -> millrace.vnf.v1.DiffConfigResponse
+	23, // 59: millrace.vnf.v1.SystemService.RollbackConfig:output_type -> millrace.vnf.v1.ApplyConfigResponse
+	34, // 60: millrace.vnf.v1.SystemService.ConfirmCommit:output_type -> millrace.vnf.v1.ConfirmCommitResponse
+	23, // 61: millrace.vnf.v1.SystemService.CancelCommit:output_type -> millrace.vnf.v1.ApplyConfigResponse
+	39, // 62: millrace.vnf.v1.SystemService.ListNetworkInstances:output_type -> millrace.vnf.v1.ListNetworkInstancesResponse
+	37, // 63: millrace.vnf.v1.SystemService.GetSupportBundle:output_type -> millrace.vnf.v1.SupportBundleChunk
+	43, // [43:64] is the sub-list for method output_type
+	22, // [22:43] is the sub-list for method input_type
 	22, // [22:22] is the sub-list for extension type_name
 	22, // [22:22] is the sub-list for extension extendee
 	0,  // [0:22] is the sub-list for field type_name
@@ -2947,7 +3065,7 @@ func file_vnf_v1_system_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vnf_v1_system_proto_rawDesc), len(file_vnf_v1_system_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,6 +39,7 @@ const (
 	SystemService_ConfirmCommit_FullMethodName        = "/millrace.vnf.v1.SystemService/ConfirmCommit"
 	SystemService_CancelCommit_FullMethodName         = "/millrace.vnf.v1.SystemService/CancelCommit"
 	SystemService_ListNetworkInstances_FullMethodName = "/millrace.vnf.v1.SystemService/ListNetworkInstances"
+	SystemService_GetSupportBundle_FullMethodName     = "/millrace.vnf.v1.SystemService/GetSupportBundle"
 )
 
 // SystemServiceClient is the client API for SystemService service.
@@ -92,6 +93,10 @@ type SystemServiceClient interface {
 	CancelCommit(ctx context.Context, in *CancelCommitRequest, opts ...grpc.CallOption) (*ApplyConfigResponse, error)
 	// Network instances with the fill of their tables. UNAVAILABLE: no data plane.
 	ListNetworkInstances(ctx context.Context, in *ListNetworkInstancesRequest, opts ...grpc.CallOption) (*ListNetworkInstancesResponse, error)
+	// A tar.gz of what one looks at to find a fault: configuration without secrets, state, counters, logs, versions; see
+	// docs/support-bundle.md. It comes in pieces; a part that can't be had is noted in it. INVALID_ARGUMENT: log_lines. RESOURCE_EXHAUSTED:
+	// another one is being made.
+	GetSupportBundle(ctx context.Context, in *GetSupportBundleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SupportBundleChunk], error)
 }
 
 type systemServiceClient struct {
@@ -338,6 +343,25 @@ func (c *systemServiceClient) ListNetworkInstances(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *systemServiceClient) GetSupportBundle(ctx context.Context, in *GetSupportBundleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SupportBundleChunk], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SystemService_ServiceDesc.Streams[4], SystemService_GetSupportBundle_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetSupportBundleRequest, SupportBundleChunk]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SystemService_GetSupportBundleClient = grpc.ServerStreamingClient[SupportBundleChunk]
+
 // SystemServiceServer is the server API for SystemService service.
 // All implementations must embed UnimplementedSystemServiceServer
 // for forward compatibility.
@@ -389,6 +413,10 @@ type SystemServiceServer interface {
 	CancelCommit(context.Context, *CancelCommitRequest) (*ApplyConfigResponse, error)
 	// Network instances with the fill of their tables. UNAVAILABLE: no data plane.
 	ListNetworkInstances(context.Context, *ListNetworkInstancesRequest) (*ListNetworkInstancesResponse, error)
+	// A tar.gz of what one looks at to find a fault: configuration without secrets, state, counters, logs, versions; see
+	// docs/support-bundle.md. It comes in pieces; a part that can't be had is noted in it. INVALID_ARGUMENT: log_lines. RESOURCE_EXHAUSTED:
+	// another one is being made.
+	GetSupportBundle(*GetSupportBundleRequest, grpc.ServerStreamingServer[SupportBundleChunk]) error
 	mustEmbedUnimplementedSystemServiceServer()
 }
 
@@ -458,6 +486,9 @@ func (UnimplementedSystemServiceServer) CancelCommit(context.Context, *CancelCom
 }
 func (UnimplementedSystemServiceServer) ListNetworkInstances(context.Context, *ListNetworkInstancesRequest) (*ListNetworkInstancesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListNetworkInstances not implemented")
+}
+func (UnimplementedSystemServiceServer) GetSupportBundle(*GetSupportBundleRequest, grpc.ServerStreamingServer[SupportBundleChunk]) error {
+	return status.Errorf(codes.Unimplemented, "method GetSupportBundle not implemented")
 }
 func (UnimplementedSystemServiceServer) mustEmbedUnimplementedSystemServiceServer() {}
 func (UnimplementedSystemServiceServer) testEmbeddedByValue()                       {}
@@ -812,6 +843,17 @@ func _SystemService_ListNetworkInstances_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SystemService_GetSupportBundle_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetSupportBundleRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SystemServiceServer).GetSupportBundle(m, &grpc.GenericServerStream[GetSupportBundleRequest, SupportBundleChunk]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SystemService_GetSupportBundleServer = grpc.ServerStreamingServer[SupportBundleChunk]
+
 // SystemService_ServiceDesc is the grpc.ServiceDesc for SystemService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -903,6 +945,11 @@ var SystemService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Traceroute",
 			Handler:       _SystemService_Traceroute_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetSupportBundle",
+			Handler:       _SystemService_GetSupportBundle_Handler,
 			ServerStreams: true,
 		},
 	},
