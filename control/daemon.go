@@ -18,7 +18,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"millrace/appliance/agent"
 	"millrace/dataplane/client"
+	"millrace/internal/sdnotify"
 	"millrace/routing/bgp"
 	"millrace/server/auth"
 	"millrace/server/config"
@@ -44,6 +46,8 @@ type DaemonOptions struct {
 	Version    string
 	// Hosts are further names and addresses that clients reach us by, for a certificate of our own.
 	Hosts []string
+	// Supervisor is told how we are; nil: there is none.
+	Supervisor *sdnotify.Notifier
 	// Reload has the configuration file read again for each value; nil: never.
 	Reload <-chan os.Signal
 }
@@ -83,7 +87,9 @@ func RunDaemon(ctx context.Context, o DaemonOptions) error {
 	st.OnAlarm(c.storeAlarm)
 	c.bootAlarms()
 	defer st.Watch(func(e store.Event) { setLevel(e.Config) })()
-	d := &daemon{o: o, c: c, st: st, again: make(chan struct{}, 1), started: time.Now()}
+	d := &daemon{o: o, c: c, st: st, again: make(chan struct{}, 1), started: time.Now(), agent: agent.Find(o.RuntimeDir)}
+	d.host = d.newHostKeeper()
+	defer st.Watch(func(store.Event) { d.host.poke() })()
 	return d.run(ctx, cfg)
 }
 
@@ -105,6 +111,9 @@ type daemon struct {
 	hub   *telemetryHub
 	// grpc is the gRPC server's listener.
 	grpc *movable
+	// agent does what we may not; nil: there is none.
+	agent *agent.Client
+	host  *hostKeeper
 	// started is when this program began.
 	started time.Time
 }
@@ -141,6 +150,8 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config) error {
 	wg.Go(func() { d.st.Run(ctx) })
 	wg.Go(func() { d.hub.run(ctx) })
 	wg.Go(func() { d.gnoi.Run(ctx) })
+	wg.Go(func() { d.host.run(ctx) })
+	wg.Go(func() { d.newWatchdog(d.o.Supervisor).run(ctx) })
 	for name, l := range listeners {
 		if name == ListenMetrics {
 			wg.Go(func() { fail(d.serveMetrics(ctx, l)) })
@@ -177,6 +188,7 @@ func (d *daemon) listen(ctx context.Context, cfg *config.Config) (map[string]net
 // movable is the inherited listener of that name, or a new one. An inherited one goes where the configuration says, if that says so.
 func (d *daemon) movable(ctx context.Context, cfg *config.Config, name string) (*movable, error) {
 	m, address := newMovable(name, d.o.Listeners[name], d.o.Logger), ListenAddress(cfg, name)
+	m.agent = d.agent
 	said := cfg.System.GRPCListen
 	if name == ListenMetrics {
 		said = cfg.System.MetricsListen

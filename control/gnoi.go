@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"millrace/server/auth"
 	gnoiserver "millrace/server/gnoi"
@@ -16,7 +15,8 @@ func (d *daemon) newGNOI(pki *auth.PKI) (*gnoiserver.Server, error) {
 		Logger: d.o.Logger, Version: d.o.Version, Dataplane: d.c.dp, Alarms: d.c, Config: d.c.Config, PKI: pki,
 		FileDir:   filepath.Join(d.o.StateDir, "files"),
 		Processes: d.processes,
-		Signal:    func(pid, sig int) error { return syscall.Kill(pid, syscall.Signal(sig)) },
+		Signal:    d.signal,
+		Machine:   d.machine(),
 		Exit: func(reason string) {
 			d.o.Logger.Info("ending to be started again", "reason", reason)
 			d.exit(context.Canceled)

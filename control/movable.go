@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"millrace/appliance/agent"
 	"millrace/server/config"
 )
 
@@ -22,6 +23,8 @@ type movable struct {
 	log  *slog.Logger
 	// ns is the network namespace it listens in, where that may not be our own: `vnf run` hands over listeners of the one it was started in.
 	ns *os.File
+	// agent listens for us, where there is one: in the namespace of the management network, which is not ours.
+	agent *agent.Client
 
 	mu     sync.Mutex
 	l      net.Listener  // nil: there is none now
@@ -192,6 +195,9 @@ func (m *movable) move(ctx context.Context, address string) error {
 
 // listen makes a listener in the namespace of the first one.
 func (m *movable) listen(ctx context.Context, address string) (net.Listener, error) {
+	if m.agent != nil {
+		return m.agent.Listen(ctx, address)
+	}
 	here := func() (net.Listener, error) { return new(net.ListenConfig).Listen(ctx, "tcp", address) }
 	const ours = "/proc/thread-self/ns/net"
 	if m.ns == nil || sameFile(m.ns, ours) {

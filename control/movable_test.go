@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"millrace/appliance/agent"
 	"millrace/server/config"
 )
 
@@ -231,5 +233,41 @@ func TestListenersFollowConfiguration(t *testing.T) {
 	}
 	if err := w.Apply(t.Context(), cfg("none"), func() error { return nil }); err != nil || m.address() != "" {
 		t.Errorf("no listener: %v, %q", err, m.address())
+	}
+}
+
+// With an agent, it is the agent who listens.
+func TestMovableByAgent(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, agent.Socket), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- agent.NewServer(agent.Options{Machine: agent.NewMachine()}).Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	m := newMovable("grpc", nil, slog.New(slog.DiscardHandler))
+	m.agent = agent.Find(dir)
+	serveEcho(t, m)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	if err := m.move(t.Context(), address); err == nil || !strings.Contains(err.Error(), "address: ") {
+		t.Errorf("an address in use: %v", err)
+	}
+	_ = free.Close()
+	if err := m.move(t.Context(), address); err != nil {
+		t.Fatal(err)
+	}
+	if err := answers(address); err != nil {
+		t.Error(err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace/control"
+	"millrace/internal/sdnotify"
 )
 
 // version is set by the linker: -ldflags "-X main.version=1.2.3".
@@ -89,9 +90,14 @@ func newControl() *cobra.Command {
 			hup := make(chan os.Signal, 1)
 			signal.Notify(hup, syscall.SIGHUP)
 			defer signal.Stop(hup)
+			tell, err := sdnotify.New(os.Getenv)
+			if err != nil {
+				log.Warn("the supervisor is not told", "error", err)
+			}
+			defer tell.Close()
 			return control.RunDaemon(cmd.Context(), control.DaemonOptions{
 				ConfigFile: c.config, RuntimeDir: c.runtimeDir, StateDir: c.stateDir, Socket: socket, Listeners: inherited,
-				Logger: log, Level: level, LevelFixed: c.logLevel != "", Version: version, Reload: hup,
+				Logger: log, Level: level, LevelFixed: c.logLevel != "", Version: version, Reload: hup, Supervisor: tell,
 				Hosts: strings.FieldsFunc(os.Getenv(tlsHosts), func(r rune) bool { return r == ',' || r == ' ' }),
 			})
 		},

@@ -91,7 +91,7 @@ func (w *safeWriter) Write(p []byte) (int, error) {
 	return w.b.Write(p)
 }
 
-func newBed(t *testing.T) *bed {
+func newBed(t *testing.T, change ...func(*Options)) *bed {
 	t.Helper()
 	dir := t.TempDir()
 	b := &bed{
@@ -105,7 +105,7 @@ func newBed(t *testing.T) *bed {
 	}
 	b.box = grpctest.New(t, bedConfig, func(o *grpcserver.Options) {
 		o.Credentials = auth.NewCredentials(pki)
-		b.server, err = New(Options{
+		opt := Options{
 			Logger: log, Dataplane: o.Dataplane, Alarms: b.alarms, Config: o.Config.Config, Version: "1.2.3", PKI: pki, FileDir: b.files,
 			Now: b.clock,
 			Processes: func() ([]Process, error) {
@@ -118,7 +118,11 @@ func newBed(t *testing.T) *bed {
 				defer b.mu.Unlock()
 				b.reloads++
 			},
-		})
+		}
+		for _, c := range change {
+			c(&opt)
+		}
+		b.server, err = New(opt)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,7 +53,8 @@ func (r *reboot) stop() {
 	}
 }
 
-// Reboot starts the service anew: COLD is the data plane and vnf, WARM and NSF vnf alone, while forwarding goes on.
+// Reboot starts the service anew: COLD is the machine, where the appliance has one to itself, else the data plane and vnf; WARM and NSF are
+// vnf alone, while forwarding goes on.
 func (s *systemService) Reboot(_ context.Context, req *system.RebootRequest) (*system.RebootResponse, error) {
 	switch req.GetMethod() {
 	case system.RebootMethod_COLD, system.RebootMethod_WARM, system.RebootMethod_NSF:
@@ -94,9 +95,16 @@ func (r *reboot) fire(number int, method system.RebootMethod) {
 		return // cancelled just now
 	}
 	r.fired = true
+	reason := r.reason
 	r.mu.Unlock()
 	r.opt.Logger.Info("reboot", "audit", true, "method", method.String())
-	if method == system.RebootMethod_COLD {
+	switch {
+	case method == system.RebootMethod_COLD && r.opt.Machine != nil:
+		if err := r.opt.Machine.Reboot(context.Background(), "gNOI Reboot COLD: "+reason); err != nil {
+			r.didNot("the machine", err)
+		}
+		return // we are ended as everything is
+	case method == system.RebootMethod_COLD:
 		all, err := r.opt.Processes()
 		for _, p := range all[min(1, len(all)):] {
 			if err == nil {
@@ -104,14 +112,19 @@ func (r *reboot) fire(number int, method system.RebootMethod) {
 			}
 		}
 		if err != nil {
-			r.mu.Lock()
-			r.timer, r.fired, r.failed = nil, false, "the data plane: "+err.Error()
-			r.mu.Unlock()
-			r.opt.Logger.Error("reboot", "error", err)
+			r.didNot("the data plane", err)
 			return
 		}
 	}
 	r.opt.Exit("gNOI Reboot " + method.String())
+}
+
+// didNot notes why a reboot did not happen.
+func (r *reboot) didNot(what string, err error) {
+	r.mu.Lock()
+	r.timer, r.fired, r.failed = nil, false, what+": "+err.Error()
+	r.mu.Unlock()
+	r.opt.Logger.Error("reboot", "error", err)
 }
 
 func (s *systemService) RebootStatus(_ context.Context, req *system.RebootStatusRequest) (*system.RebootStatusResponse, error) {

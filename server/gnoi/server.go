@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/openconfig/gnoi/factory_reset"
 	"github.com/openconfig/gnoi/file"
 	"github.com/openconfig/gnoi/healthz"
 	"github.com/openconfig/gnoi/system"
@@ -25,7 +26,15 @@ type Process struct {
 	PID  int
 }
 
-// Options of the services. All but Logger, Now and Version have to be given.
+// Machine is one that the appliance has to itself.
+type Machine interface {
+	// Reboot has it start anew.
+	Reboot(ctx context.Context, reason string) error
+	// FactoryReset has it forget all that the appliance was told, and start anew.
+	FactoryReset(ctx context.Context) error
+}
+
+// Options of the services. All but Logger, Now, Version and Machine have to be given.
 type Options struct {
 	Logger *slog.Logger
 	// Now is the clock; nil: time.Now.
@@ -40,6 +49,8 @@ type Options struct {
 	Processes func() ([]Process, error)
 	// Signal sends a signal to a process; syscall.Kill.
 	Signal func(pid int, sig int) error
+	// Machine is what else can be done to it; nil: nothing, we are not alone on the machine.
+	Machine Machine
 	// Exit ends this process in order; whoever supervises it starts it again.
 	Exit func(reason string)
 	// Reload reads the operator's configuration file again, as SIGHUP does.
@@ -86,6 +97,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	file.RegisterFileServer(r, s.file)
 	certz.RegisterCertzServer(r, s.certz)
 	healthz.RegisterHealthzServer(r, s.health)
+	factory_reset.RegisterFactoryResetServer(r, &resetService{opt: s.opt})
 }
 
 // Run follows how the components are until ctx ends.

@@ -91,6 +91,8 @@ func ruleOf(method string) (r rule, ok bool) {
 			return reads("/"), true
 		}
 		return writes(atComponents), true
+	case "gnoi.factory_reset.FactoryReset":
+		return writes("/"), true
 	case "gnsi.certz.v1.Certz":
 		switch name {
 		case "GetProfileList", "CanGenerateCSR", "GetIntegrityManifest":

@@ -225,3 +225,12 @@ func (s *Store) acquire(ctx context.Context) error {
 }
 
 func (s *Store) release() { <-s.lock }
+
+// Idle waits until no change is under way. Its error is that of ctx.
+func (s *Store) Idle(ctx context.Context) error {
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	s.release()
+	return nil
+}
