@@ -152,14 +152,21 @@ func (s *Speaker) identify(ctx context.Context, ip, routerID string) peerFacts {
 	}
 	if len(found) > 1 {
 		// The same link-local address on several links: the one whose session shows this router ID.
+		var up []Neighbor
 		_ = s.srv.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
 			for _, n := range found {
 				if p.GetConf().GetNeighborAddress() == peerKey(n.Address) && p.GetState().GetRouterId() == routerID &&
 					p.GetState().GetSessionState() == api.PeerState_ESTABLISHED {
-					found = []Neighbor{n}
+					up = append(up, n)
 				}
 			}
 		})
+		if len(up) == 0 {
+			// A session that is not up yet may be that of any of them. Nothing is remembered: its first routes may be looked at before
+			// the event of its coming up is, and would go to the wrong link.
+			return f
+		}
+		found = up[len(up)-1:]
 	}
 	var n Neighbor
 	if len(found) > 0 {
