@@ -321,17 +321,20 @@ func (r *remote) neighbor(a string) NeighborState {
 	return n[0]
 }
 
+// patience is how long is waited for what has to come: much longer than it takes.
+const patience = 2 * time.Minute
+
 // waitFor polls until ok says nothing is wrong.
-func waitFor(t *testing.T, what string, timeout time.Duration, ok func() error) {
+func waitFor(t *testing.T, what string, ok func() error) {
 	t.Helper()
-	end := time.Now().Add(timeout)
+	end := time.Now().Add(patience)
 	for {
 		err := ok()
 		if err == nil {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: not after %s: %v", what, timeout, err)
+			t.Fatalf("%s: not after %s: %v", what, patience, err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -340,7 +343,7 @@ func waitFor(t *testing.T, what string, timeout time.Duration, ok func() error) 
 func (r *remote) waitUp(neighbors ...string) {
 	r.t.Helper()
 	for _, n := range neighbors {
-		waitFor(r.t, "session with "+n, 40*time.Second, func() error {
+		waitFor(r.t, "session with "+n, func() error {
 			a, err := r.call(request{Op: "neighbors", Neighbor: addr(n)})
 			if err == nil && a.Neighbors[0].State != Established {
 				err = fmt.Errorf("%s, last error %q", a.Neighbors[0].State, a.Neighbors[0].LastError)
@@ -354,7 +357,7 @@ func (r *remote) waitUp(neighbors ...string) {
 func (r *remote) waitHops(prefix string, hops ...string) PathSet {
 	r.t.Helper()
 	var got PathSet
-	waitFor(r.t, "route "+prefix, 40*time.Second, func() error {
+	waitFor(r.t, "route "+prefix, func() error {
 		x, ok := r.routes()[prefix]
 		if !ok && len(hops) == 0 {
 			return nil

@@ -53,7 +53,7 @@ func TestTwoInstances(t *testing.T) {
 	}
 	for i := range s {
 		want := prefix(fmt.Sprintf("192.168.%d.0/24", 1-i))
-		waitFor(t, "routes between instances", 30*time.Second, func() error {
+		waitFor(t, "routes between instances", func() error {
 			sinks[i].mu.Lock()
 			defer sinks[i].mu.Unlock()
 			if _, ok := sinks[i].routes[want]; !ok || len(sinks[i].routes) != 1 {
@@ -67,7 +67,7 @@ func TestTwoInstances(t *testing.T) {
 	if err := s[0].Apply(ctx, conf[0]); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the other's route", 10*time.Second, func() error {
+	waitFor(t, "the other's route", func() error {
 		sinks[0].mu.Lock()
 		defer sinks[0].mu.Unlock()
 		if x := sinks[0].routes[prefix("10.0.0.0/8")]; len(x.NextHops) != 1 {
@@ -83,7 +83,7 @@ func TestTwoInstances(t *testing.T) {
 	if err := s[1].Apply(ctx, conf[1]); err != ErrClosed {
 		t.Errorf("apply after close: %v", err)
 	}
-	waitFor(t, "routes of a closed speaker gone", 10*time.Second, func() error {
+	waitFor(t, "routes of a closed speaker gone", func() error {
 		sinks[0].mu.Lock()
 		defer sinks[0].mu.Unlock()
 		if len(sinks[0].routes) != 0 {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 var labSeq atomic.Int32
@@ -128,7 +127,7 @@ func (f *frr) daemon(name string, args ...string) {
 		f.l.t.Fatal(err)
 	}
 	f.cmds = append(f.cmds, cmd)
-	waitFor(f.l.t, name, 15*time.Second, func() error {
+	waitFor(f.l.t, name, func() error {
 		_, err := os.Stat(filepath.Join(f.dir, name+".vty"))
 		return err
 	})
@@ -154,21 +153,35 @@ func (f *frr) stop() {
 
 func (f *frr) vtysh(cmds ...string) string {
 	f.l.t.Helper()
+	out, err := f.ask(cmds...)
+	if err != nil {
+		f.l.t.Fatal(err)
+	}
+	return out
+}
+
+func (f *frr) ask(cmds ...string) (string, error) {
 	args := []string{"--vty_socket", f.dir}
 	for _, c := range cmds {
 		args = append(args, "-c", c)
 	}
-	b, err := exec.Command("vtysh", args...).CombinedOutput()
+	out, err := exec.Command("vtysh", args...).CombinedOutput()
 	if err != nil {
-		f.l.t.Fatalf("vtysh %v: %v\n%s", cmds, err, b)
+		err = fmt.Errorf("vtysh %v: %w\n%s", cmds, err, out)
 	}
-	return string(b)
+	return string(out), err
 }
 
 // has waits until the output of a command has (or lacks, for a text beginning with "!") all texts.
 func (f *frr) has(cmd string, texts ...string) {
 	f.l.t.Helper()
-	waitFor(f.l.t, "FRR: "+cmd, 40*time.Second, func() error { return hasTexts(f.vtysh(cmd), texts) })
+	waitFor(f.l.t, "FRR: "+cmd, func() error {
+		out, err := f.ask(cmd)
+		if err != nil {
+			return err
+		}
+		return hasTexts(out, texts)
+	})
 }
 
 func hasTexts(out string, texts []string) error {
@@ -225,7 +238,7 @@ func (b *bird) start(flags ...string) {
 	if err := b.cmd.Start(); err != nil {
 		b.l.t.Fatal(err)
 	}
-	waitFor(b.l.t, "bird", 10*time.Second, func() error {
+	waitFor(b.l.t, "bird", func() error {
 		_, err := os.Stat(b.dir + "/ctl")
 		return err
 	})
@@ -259,7 +272,7 @@ func (b *bird) ask(args ...string) (string, error) {
 
 func (b *bird) has(cmd string, texts ...string) {
 	b.l.t.Helper()
-	waitFor(b.l.t, "BIRD: "+cmd, 40*time.Second, func() error {
+	waitFor(b.l.t, "BIRD: "+cmd, func() error {
 		// BIRD also answers "network not found" with an error.
 		out, err := b.ask(strings.Fields(cmd)...)
 		if err != nil {

@@ -77,7 +77,7 @@ func newFeeder(n int) (*feeder, error) {
 func (f *feeder) connect(port int) error {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	var err error
-	for range 100 {
+	for range 1000 {
 		if f.conn, err = d.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 			time.Sleep(50 * time.Millisecond)
 			continue

@@ -16,7 +16,7 @@ func frrBase(asn, id string) string {
  no bgp ebgp-requires-policy
  no bgp network import-check
  no bgp default ipv4-unicast
- timers bgp 3 9
+ timers bgp 10 30
 `
 }
 
@@ -60,7 +60,7 @@ func birdPeer(id, local, localAS, remote, remoteAS, session, routes string) stri
 	}
 	return "router id " + id + ";\nprotocol device {}\n" + channel("4", routes) + channel("6", routes) +
 		"protocol bgp peer {\nlocal " + local + " as " + localAS + ";\nneighbor " + remote + " as " + remoteAS + ";\n" +
-		"connect retry time 1;\nconnect delay time 1;\nerror wait time 1,2;\nhold time 9;\n" + session + "\n}\n"
+		"connect retry time 1;\nconnect delay time 1;\nerror wait time 1,2;\nhold time 30;\n" + session + "\n}\n"
 }
 
 const bird4 = "ipv4 { import all; export all; };"
@@ -108,7 +108,7 @@ func TestIBGPDualStackReflector(t *testing.T) {
 	n := s.neighbor("10.0.2.2")
 	if n.EBGP || len(n.Families) != 2 || n.PeerGroup != "internal" || n.Since.IsZero() || n.Received.Update == 0 ||
 		n.Families[0].Received != 1 || n.Families[0].Accepted != 1 || n.Families[0].Advertised == 0 ||
-		n.LocalAddress != "10.0.2.1" || n.HoldTime != 9*time.Second || len(n.RemoteCapabilities) == 0 {
+		n.LocalAddress != "10.0.2.1" || n.HoldTime != 30*time.Second || len(n.RemoteCapabilities) == 0 {
 		t.Errorf("state %+v", n)
 	}
 }
@@ -199,7 +199,7 @@ func TestMultipath(t *testing.T) {
 			// A lower limit takes effect on what is there, without touching sessions.
 			c.Multipath = Multipath{EBGP: 2, IBGP: 2}
 			s.apply(c)
-			waitFor(t, "two next hops", 10*time.Second, func() error {
+			waitFor(t, "two next hops", func() error {
 				if n := len(s.routes()["192.0.2.0/24"].NextHops); n != 2 {
 					return fmt.Errorf("%d", n)
 				}
@@ -240,7 +240,7 @@ func TestPrefixLimit(t *testing.T) {
 		}}},
 	}
 	s.apply(c)
-	waitFor(t, "session ended by its limit", 30*time.Second, func() error {
+	waitFor(t, "session ended by its limit", func() error {
 		n := s.neighbor("10.0.0.2")
 		if n.Admin != AdminPrefixLimit || n.State == Established {
 			return fmt.Errorf("%s %s", n.State, n.Admin)
@@ -250,7 +250,7 @@ func TestPrefixLimit(t *testing.T) {
 		}
 		return nil
 	})
-	waitFor(t, "routes gone", 10*time.Second, func() error {
+	waitFor(t, "routes gone", func() error {
 		if r := s.routes(); len(r) > 0 {
 			return fmt.Errorf("%d", len(r))
 		}
@@ -267,7 +267,13 @@ func TestPrefixLimit(t *testing.T) {
 	c.Neighbors[0].PrefixLimits = []PrefixLimit{{Family: IPv4Unicast, Max: 3, WarnOnly: true}}
 	s.apply(c)
 	time.Sleep(time.Second)
-	if n := s.neighbor("10.0.0.2"); !n.Since.Equal(up) || !n.Families[0].LimitExceeded {
+	waitFor(t, "the warning", func() error {
+		if n := s.neighbor("10.0.0.2"); !n.Families[0].LimitExceeded {
+			return fmt.Errorf("state %+v", n)
+		}
+		return nil
+	})
+	if n := s.neighbor("10.0.0.2"); !n.Since.Equal(up) {
 		t.Errorf("state %+v", n)
 	}
 }

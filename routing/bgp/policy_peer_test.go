@@ -125,7 +125,7 @@ func TestPolicies(t *testing.T) {
 	lp = 300
 	s.apply(c)
 	s.waitHops("10.1.3.128/25", "10.0.2.2")
-	waitFor(t, "new local preference", 10*time.Second, func() error {
+	waitFor(t, "new local preference", func() error {
 		if x := s.routes()["10.1.2.0/24"]; x.LocalPref != 300 {
 			return fmt.Errorf("%+v", x)
 		}
@@ -178,7 +178,7 @@ func TestOperationsAndRedistribution(t *testing.T) {
 	b.has("show route all", "203.0.113.0/24", "!192.0.2.128/25", "!BGP.origin: IGP")
 
 	s.must(request{Op: "disable", Neighbor: addr("10.0.0.2"), Text: "works on the line"})
-	waitFor(t, "disabled", 10*time.Second, func() error {
+	waitFor(t, "disabled", func() error {
 		if n := s.neighbor("10.0.0.2"); n.State == Established || n.Admin != AdminDown {
 			return fmt.Errorf("%s %s", n.State, n.Admin)
 		}
@@ -192,7 +192,7 @@ func TestOperationsAndRedistribution(t *testing.T) {
 	since := s.neighbor("10.0.0.2").Since
 	time.Sleep(1100 * time.Millisecond) // times of sessions are whole seconds
 	s.must(request{Op: "reset", Neighbor: addr("10.0.0.2")})
-	waitFor(t, "reset", 20*time.Second, func() error {
+	waitFor(t, "reset", func() error {
 		if n := s.neighbor("10.0.0.2"); n.State != Established || n.Since.Equal(since) {
 			return fmt.Errorf("%s since %s, last error %q", n.State, n.Since, n.LastError)
 		}
@@ -272,7 +272,7 @@ func TestPages(t *testing.T) {
 		ASN: 65001, RouterID: addr("10.0.0.1"),
 		Neighbors: []Neighbor{{Address: addr("10.0.0.2"), PeerSettings: PeerSettings{PeerAS: 65002}}},
 	})
-	waitFor(t, "all routes", 30*time.Second, func() error {
+	waitFor(t, "all routes", func() error {
 		if n := len(s.routes()); n != 2500 {
 			return fmt.Errorf("%d", n)
 		}
@@ -301,7 +301,7 @@ func TestPages(t *testing.T) {
 	}
 	before := s.must(request{Op: "routes"}).Upserts
 	s.must(request{Op: "resync"})
-	waitFor(t, "routes again", 10*time.Second, func() error {
+	waitFor(t, "routes again", func() error {
 		if n := s.must(request{Op: "routes"}).Upserts; n != before+2500 {
 			return fmt.Errorf("%d", n-before)
 		}

@@ -50,7 +50,7 @@ func TestTap(t *testing.T) {
 				if have == want {
 					return
 				}
-				if time.Since(begin) > 20*time.Second {
+				if time.Since(begin) > patience {
 					t.Fatalf("%d routes, want %d (slow: %v)", have, want, slow)
 				}
 			}

@@ -250,7 +250,7 @@ func TestOutboxFolds(t *testing.T) {
 	sink.leave <- struct{}{}
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("not converged")
 	}
 	cancel()
