@@ -55,6 +55,7 @@ type fake struct {
 	calls    int
 	ops      int
 	delay    time.Duration
+	hold     chan struct{} // nil: calls need not wait
 	badVRF   string
 	onDown   func()
 }
@@ -73,6 +74,16 @@ func (f *fake) set(fn func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fn()
+}
+
+// holdBack has calls wait until the returned function is called.
+func (f *fake) holdBack() (release func()) {
+	c := make(chan struct{})
+	f.set(func() { f.hold = c })
+	return func() {
+		f.set(func() { f.hold = nil })
+		close(c)
+	}
 }
 
 func opKey(o *Op) string {
@@ -101,7 +112,14 @@ func (f *fake) Apply(ctx context.Context, ops []Op) ([]error, error) {
 	if f.delay > 0 {
 		delay = time.Duration(f.rng.Int64N(int64(f.delay)))
 	}
+	hold := f.hold
 	f.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
 	if delay > 0 {
 		select {
 		case <-time.After(delay):

@@ -217,7 +217,7 @@ func TestLookup(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	r := lab()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	w, err := r.Watch(ctx, Filter{Prefix: pfx("192.0.0.0/8"), Match: OrLonger})
 	if err != nil {
@@ -328,7 +328,7 @@ func TestFeedLike(t *testing.T) {
 // TestWatchSource makes sure that who follows a source is not bothered, let alone overrun, by the changes of others.
 func TestWatchSource(t *testing.T) {
 	r := lab()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	w, err := r.Watch(ctx, Filter{HasSource: true, Source: SourceStatic, BestOnly: true})
 	if err != nil {
