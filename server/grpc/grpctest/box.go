@@ -122,7 +122,7 @@ func New(t testing.TB, yaml string, adjust ...func(*grpcserver.Options)) *Box {
 		cancel()
 		wg.Wait()
 	})
-	wait, cancelWait := context.WithTimeout(ctx, 10*time.Second)
+	wait, cancelWait := context.WithTimeout(ctx, time.Minute)
 	defer cancelWait()
 	if err := b.Client.Wait(wait); err != nil {
 		t.Fatal(err)

@@ -20,9 +20,10 @@ import (
 // Seam is the data plane's end of the seam, at a unix socket. It serves what its fields hold and takes every write.
 type Seam struct {
 	Path string
-	l    net.Listener
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	l    net.Listener
+	away bool
 	// What is read.
 	tables *dpb.ListResult
 	info   *dpb.Info
@@ -48,15 +49,9 @@ func NewSeam(t testing.TB) *Seam {
 		conns: map[*seamConn]bool{},
 		info:  &dpb.Info{Version: "test", DpdkVersion: "DPDK test", BootId: 1, Pid: 42, Workers: 1, UptimeNs: 5e9, TscHz: 1e9},
 	}
-	l, err := net.Listen("unix", s.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.l = l
-	s.wg.Go(s.accept)
+	s.Back(t)
 	t.Cleanup(func() {
-		s.l.Close()
-		s.Drop()
+		s.Away()
 		s.wg.Wait()
 	})
 	return s
@@ -105,13 +100,39 @@ func (s *Seam) Push(e *dpb.Event) {
 	}
 }
 
-// Drop breaks all connections.
+// Drop breaks all connections; clients soon have new ones.
 func (s *Seam) Drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.drop()
+}
+
+func (s *Seam) drop() {
 	for c := range s.conns {
 		c.Close()
 	}
+}
+
+// Away has the data plane be gone, until Back.
+func (s *Seam) Away() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.l.Close()
+	s.away = true
+	s.drop()
+}
+
+// Back has the data plane be there again.
+func (s *Seam) Back(t testing.TB) {
+	t.Helper()
+	l, err := net.Listen("unix", s.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.l, s.away = l, false
+	s.wg.Go(func() { s.accept(l) })
 }
 
 type seamConn struct {
@@ -127,14 +148,18 @@ func (c *seamConn) send(r *dpb.Response) {
 	}
 }
 
-func (s *Seam) accept() {
+func (s *Seam) accept(l net.Listener) {
 	for {
-		nc, err := s.l.Accept()
+		nc, err := l.Accept()
 		if err != nil {
 			return
 		}
 		c := &seamConn{Conn: nc}
-		s.locked(func() { s.conns[c] = true })
+		s.locked(func() {
+			if s.conns[c] = true; s.away { // it was accepted just before
+				c.Close()
+			}
+		})
 		s.wg.Go(func() { s.serve(c) })
 	}
 }
@@ -154,12 +179,12 @@ func (s *Seam) serve(c *seamConn) {
 		}
 		s.mu.Lock()
 		s.asked = append(s.asked, req)
-		answers := s.answer(c, req)
-		s.mu.Unlock()
-		for _, a := range answers {
+		// Under the lock: no event comes before the answer to its Subscribe, and Set changes nothing of what is being sent.
+		for _, a := range s.answer(c, req) {
 			a.Id = req.GetId()
 			c.send(a)
 		}
+		s.mu.Unlock()
 	}
 }
 
@@ -174,7 +199,7 @@ func (s *Seam) answer(c *seamConn, req *dpb.Request) []*dpb.Response {
 			Version: s.info.GetVersion(), BootId: s.info.GetBootId(), MaxFrame: client.MaxFrame, MaxOps: client.MaxOps,
 		}}}}
 	case *dpb.Request_GetInfo:
-		return []*dpb.Response{{Result: &dpb.Response_Info{Info: proto.CloneOf(s.info)}}}
+		return []*dpb.Response{{Result: &dpb.Response_Info{Info: s.info}}}
 	case *dpb.Request_Batch:
 		s.written = append(s.written, op.Batch.GetOps()...)
 		return []*dpb.Response{{Result: &dpb.Response_Batch{Batch: &dpb.BatchResult{Applied: uint32(len(op.Batch.GetOps()))}}}}
