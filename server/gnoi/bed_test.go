@@ -161,7 +161,7 @@ func (b *bed) sent() string {
 }
 
 func (b *bed) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), 2*time.Minute)
 	b.t.Cleanup(cancel)
 	return ctx
 }

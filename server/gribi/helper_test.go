@@ -210,7 +210,7 @@ func (c *client) read() {
 
 func (c *client) wait(what string, f func() bool) {
 	c.b.t.Helper()
-	c.waitWithin(5*time.Second, what, f)
+	c.waitWithin(time.Minute, what, f)
 }
 
 func (c *client) waitWithin(patience time.Duration, what string, f func() bool) {
@@ -265,7 +265,7 @@ func (c *client) do(ops ...*spb.AFTOperation) []uint64 {
 // want waits for the last status of operations.
 func (c *client) want(status string, ids ...uint64) {
 	c.b.t.Helper()
-	c.wantWithin(5*time.Second, status, ids...)
+	c.wantWithin(time.Minute, status, ids...)
 }
 
 func (c *client) wantWithin(patience time.Duration, status string, ids ...uint64) {
@@ -294,7 +294,7 @@ func (c *client) fails(code codes.Code, reason string) {
 	c.b.t.Helper()
 	select {
 	case <-c.ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		c.b.t.Fatal("the stream does not end")
 	}
 	st := status.Convert(c.err)
@@ -309,9 +309,19 @@ func (c *client) fails(code codes.Code, reason string) {
 	}
 }
 
+// close ends the stream, and waits until the server has seen it.
 func (c *client) close() {
+	c.b.t.Helper()
+	before := c.b.sessions()
 	c.cancel()
 	<-c.ended
+	c.b.eventually("the session is left", func() bool { return c.b.sessions() < before })
+}
+
+func (b *bench) sessions() int {
+	b.srv.mu.Lock()
+	defer b.srv.mu.Unlock()
+	return len(b.srv.sessions)
 }
 
 func (b *bench) get(name string, t spb.AFTType) []*spb.AFTEntry {
@@ -339,7 +349,7 @@ func (b *bench) get(name string, t spb.AFTType) []*spb.AFTEntry {
 
 func (b *bench) eventually(what string, f func() bool) {
 	b.t.Helper()
-	for end := time.Now().Add(5 * time.Second); !f(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			b.t.Fatal(what)
 		}
