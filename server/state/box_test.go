@@ -128,7 +128,7 @@ func TestDataplaneState(t *testing.T) {
 	b.eventually("the new start", func() bool {
 		return strings.Contains(seen.seen(), s+"/boot-id 77") && !strings.Contains(seen.seen(), "memory-used")
 	})
-	b.seam.Drop()
+	b.seam.Away()
 	b.eventually("no state without a data plane", func() bool { return !strings.Contains(b.get("/dataplane"), "version") })
 }
 
