@@ -97,7 +97,7 @@ func newBed(t *testing.T, o bedOptions) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	b.ctx = ctx
 	l := bufconn.Listen(1 << 20)

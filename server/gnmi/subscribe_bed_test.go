@@ -155,7 +155,7 @@ func newSubBed(t testing.TB, authorize Authorizer, more ...telemetry.Source) *su
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	b.ctx = ctx
 	l := bufconn.Listen(256 << 10)
@@ -164,7 +164,9 @@ func newSubBed(t testing.TB, authorize Authorizer, more ...telemetry.Source) *su
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = b.grpc.Serve(l) }()
 	t.Cleanup(func() { b.grpc.Stop(); <-ended })
+	// Windows that stay as they are: what is in them for a client that does not read counts against none of our limits.
 	b.conn, err = grpc.NewClient("passthrough:///bed", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(1<<20),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 	if err != nil {
 		t.Fatal(err)

