@@ -14,11 +14,18 @@ type FRR struct {
 	ns    *NS
 	dir   string
 	procs []*Proc
+	// kernel has what BGP learns installed in the kernel's table.
+	kernel bool
 }
 
-// FRR starts it with one configuration for all daemons.
-func (l *Lab) FRR(ns *NS, config string) (*FRR, error) {
-	f := &FRR{ns: ns, dir: filepath.Join(l.Dir, "frr-"+ns.Name)}
+// FRR starts it with one configuration for all daemons. What it learns it only tells.
+func (l *Lab) FRR(ns *NS, config string) (*FRR, error) { return l.frr(ns, config, false) }
+
+// ForwardingFRR is an FRR by whose routes the namespace's kernel forwards.
+func (l *Lab) ForwardingFRR(ns *NS, config string) (*FRR, error) { return l.frr(ns, config, true) }
+
+func (l *Lab) frr(ns *NS, config string, kernel bool) (*FRR, error) {
+	f := &FRR{ns: ns, dir: filepath.Join(l.Dir, "frr-"+ns.Name), kernel: kernel}
 	// FRR's daemons give up root, and their user has to reach the sockets.
 	if err := os.Chmod(l.Dir, 0o755); err != nil {
 		return nil, err
@@ -45,7 +52,10 @@ func (f *FRR) start(daemon string) error {
 	args := []string{"-f", filepath.Join(f.dir, "frr.conf"), "-i", filepath.Join(f.dir, daemon+".pid"), "-z", filepath.Join(f.dir, "zserv.api"),
 		"--vty_socket", f.dir, "--log", "stdout", "-u", "frr", "-g", "frr"}
 	if daemon == "bgpd" {
-		args = append(args, "-n", "-S")
+		args = append(args, "-S")
+		if !f.kernel {
+			args = append(args, "-n")
+		}
 	}
 	p, err := f.ns.Start("/usr/lib/frr/"+daemon, args...)
 	if err != nil {
