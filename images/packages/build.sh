@@ -98,16 +98,16 @@ script() {
     done
 }
 
-if [ -z "${PACKAGES:-}" ]; then
-    PACKAGES='millrace-dataplane millrace-vnf millrace-vnfctl'
-    [ ! -d "$root/images/appliance" ] || PACKAGES+=' millrace-appliance'
-fi
+PACKAGES=${PACKAGES:-millrace-dataplane millrace-vnf millrace-vnfctl millrace-appliance}
 [ -n "${NO_BUILD:-}" ] || build
 rm -rf "$stage"
 mkdir -p "$stage/doc" "$stage/completions"
 cp -r "$work/bin" "$stage/bin"
 cp -r "$root/images/systemd" "$stage/systemd"
-[ ! -d "$root/images/appliance" ] || cp -r "$root/images/appliance" "$stage/appliance"
+cp -r "$root/images/appliance" "$stage/appliance"
+while read -r file; do
+    grep -qF "src: $file," "$here"/*/nfpm.yaml || { echo "images/$file is in no package" >&2; exit 1; }
+done < <(cd "$stage" && find systemd appliance -type f ! -name '*.go')
 cp "$here/copyright" "$stage/doc/copyright"
 gzip -9nc "$root/docs/config.md" >"$stage/doc/config.md.gz"
 for shell in bash zsh fish; do
