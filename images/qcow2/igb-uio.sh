@@ -9,17 +9,19 @@ work=$MILLRACE_WORK/igb-uio
 kernel=$(basename "$(ls -d "$root"/lib/modules/*)")
 version=$(dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Version}' "linux-image-$kernel")
 series=$(cut -d. -f1,2 <<<"$kernel")
+# 6.1.0-56-amd64 and 6.1.0-56-cloud-amd64 have the same common headers, of 6.1.0-56.
+common=$(cut -d- -f1,2 <<<"$kernel")
 
 mkdir -p "$work/debs" "$work/tree"
 (cd "$work/debs" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download \
-    "linux-headers-$kernel=$version" "linux-headers-${kernel%-*-*}-common=$version" "linux-kbuild-$series=$version" \
+    "linux-headers-$kernel=$version" "linux-headers-$common-common=$version" "linux-kbuild-$series=$version" \
     "linux-compiler-gcc-12-x86=$version" dpdk-kmods-dkms)
 for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/tree"
 done
 # The headers' makefile includes that of the common ones by its installed path, which is elsewhere here.
 headers=$work/tree/usr/src/linux-headers-$kernel
-echo "include $work/tree/usr/src/linux-headers-${kernel%-*-*}-common/Makefile" >"$headers/Makefile"
+echo "include $work/tree/usr/src/linux-headers-$common-common/Makefile" >"$headers/Makefile"
 cp -r "$work"/tree/usr/src/dpdk-kmods-* "$work/module"
 make -s -C "$headers" M="$work/module" MODULE_CFLAGS="-fno-PIE -fdebug-prefix-map=$work=." modules
 strip --strip-debug "$work/module/igb_uio.ko"
