@@ -75,17 +75,18 @@ func (c *client) get(path string, kind gpb.GetRequest_DataType) (string, error) 
 		return "", fmt.Errorf("get %s: %w", path, err)
 	}
 	for _, n := range r.GetNotification() {
-		for _, u := range n.GetUpdate() {
-			doc := u.GetVal().GetJsonIetfVal()
-			var v any
-			if err := json.Unmarshal(doc, &v); err != nil {
-				return "", fmt.Errorf("get %s: %w", path, err)
-			}
-			if s, ok := v.(string); ok {
-				return s, nil
-			}
-			return string(doc), nil
+		if len(n.GetUpdate()) == 0 {
+			continue
 		}
+		doc := n.GetUpdate()[0].GetVal().GetJsonIetfVal()
+		var v any
+		if err := json.Unmarshal(doc, &v); err != nil {
+			return "", fmt.Errorf("get %s: %w", path, err)
+		}
+		if s, ok := v.(string); ok {
+			return s, nil
+		}
+		return string(doc), nil
 	}
 	return "", fmt.Errorf("get %s: %w", path, errNoValue)
 }

@@ -3,7 +3,6 @@ package image
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -177,7 +176,7 @@ func (v *vm) arguments() []string {
 			fds = append(fds, strconv.Itoa(fd))
 			fd++
 		}
-		device := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,bus=rp%d,rombar=0%s", i, n.mac, i, virtio)
+		device := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,bus=rp%d,romfile=%s", i, n.mac, i, virtio)
 		netdev := fmt.Sprintf("tap,id=net%d,vhost=off,fd=%s", i, fds[0])
 		if n.queues > 1 {
 			device += fmt.Sprintf(",mq=on,vectors=%d", 2*n.queues+2)
@@ -310,17 +309,6 @@ func (v *vm) eventually(what string, timeout time.Duration, f func() error) {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-}
-
-// waitConsole waits for words on the console.
-func (v *vm) waitConsole(words string, timeout time.Duration) {
-	v.t.Helper()
-	v.eventually(fmt.Sprintf("%q on the console", words), timeout, func() error {
-		if !strings.Contains(v.said(), words) {
-			return errors.New("not there")
-		}
-		return nil
-	})
 }
 
 // saveLogs keeps what may tell why a test failed, beside the image.
