@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,8 +16,8 @@ func (m *Machine) iommu() []Result {
 	}
 	r := Result{
 		Check: "iommu", Level: Info, Found: "off or not there",
-		Meaning: "Only needed to hand PCI devices to the data plane safely. Without it vfio-pci works in its no-IOMMU mode, where a " +
-			"device may write anywhere.",
+		Meaning: "Only needed to hand PCI devices to the data plane safely, by vfio-pci. Without it they are handed over by uio_pci_generic, " +
+			"or virtual functions by igb_uio: a device may then write anywhere.",
 	}
 	if strings.Contains(m.read("/proc/cpuinfo"), "GenuineIntel") {
 		r.Fix = []string{"add to the kernel command line: intel_iommu=on iommu=pt"}
@@ -35,10 +36,19 @@ func (m *Machine) vfio() []Result {
 	case !loaded:
 		r.Level, r.Found = Info, "vfio-pci is not loaded"
 		r.Meaning = "Needed for PCI devices without a bifurcated driver; not for ports by iface=."
-		r.Fix = []string{"modprobe vfio-pci", "echo vfio-pci > /etc/modules-load.d/vfio-pci.conf"}
+		name := "vfio-pci"
+		if !m.iommuOn() {
+			name = "uio_pci_generic"
+			r.Meaning = "Without an IOMMU it is of no use: PCI devices without a bifurcated driver go by uio_pci_generic, or virtual functions by igb_uio."
+		}
+		r.Fix = []string{"modprobe " + name, "echo " + name + " > /etc/modules-load.d/" + name + ".conf"}
+	case !m.iommuOn() && noiommu == "":
+		r.Level, r.Found = Info, "vfio-pci is loaded, but there is no IOMMU, and this kernel's vfio has no mode without (Debian's have none)"
+		r.Meaning = "Devices bound to vfio-pci cannot be opened: bind them to uio_pci_generic, or virtual functions to igb_uio."
+		r.Fix = []string{"modprobe uio_pci_generic"}
 	case !m.iommuOn() && noiommu != "Y" && noiommu != "1":
 		r.Level, r.Found = Warn, "vfio-pci is loaded, but there is no IOMMU and its no-IOMMU mode is off"
-		r.Meaning = "Devices bound to vfio-pci cannot be opened."
+		r.Meaning = "Devices bound to vfio-pci cannot be opened. uio_pci_generic does as well."
 		r.Fix = []string{"echo 1 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode"}
 	case !m.iommuOn():
 		r.Found = "vfio-pci is loaded, in no-IOMMU mode"
@@ -121,7 +131,8 @@ func (m *Machine) nic(dev string) Result {
 	if len(netdevs) > 0 {
 		what += ", netdev " + strings.Join(netdevs, " ")
 	}
-	bind := []string{"modprobe vfio-pci && dpdk-devbind.py --bind=vfio-pci " + addr}
+	to := m.userDriver(dev)
+	bind := []string{"modprobe " + to + " && dpdk-devbind.py --bind=" + to + " " + addr}
 	switch {
 	case p == nil:
 		r.Level, r.Found = Info, what+"; no DPDK driver is known to take it"
@@ -140,14 +151,30 @@ func (m *Machine) nic(dev string) Result {
 		r.Fix = bind
 	case slices.ContainsFunc(netdevs, m.inUse):
 		r.Level, r.Found = Info, what+", which is up; "+p.name+" would take it"
-		r.Meaning = "Usable as iface: " + netdevs[0] + ". Binding it to vfio-pci takes it from the kernel, with the sessions over it."
+		r.Meaning = "Usable as iface: " + netdevs[0] + ". Binding it to " + to + " takes it from the kernel, with the sessions over it."
 		r.Fix = bind
 	default:
 		r.Level, r.Found = Info, what+"; "+p.name+" would take it"
-		r.Meaning = "Usable by the kernel's driver as iface:, or faster, once bound to vfio-pci, as device: " + addr + "."
+		r.Meaning = "Usable by the kernel's driver as iface:, or faster, once bound to " + to + ", as device: " + addr + "."
 		r.Fix = bind
 	}
 	return r
+}
+
+// userDriver hands a device to DPDK: vfio-pci where there is an IOMMU; else by UIO, which for a virtual function, without an interrupt pin
+// (offset 0x3d of its configuration space), is igb_uio.
+func (m *Machine) userDriver(dev string) string {
+	switch {
+	case m.link(dev+"/iommu_group") != "":
+		return "vfio-pci"
+	case m.exists(dev + "/physfn"):
+		return "igb_uio"
+	}
+	const pin = 0x3d
+	if c, err := os.ReadFile(m.path(dev + "/config")); err == nil && len(c) > pin && c[pin] == 0 {
+		return "igb_uio"
+	}
+	return "uio_pci_generic"
 }
 
 // netdevs are the kernel's network devices of a PCI device; those of virtio are one level below.

@@ -27,6 +27,7 @@ func good() map[string]string {
 		"/sys/bus/pci/devices/0000:00:05.0/vendor":                           "0x1af4\n",
 		"/sys/bus/pci/devices/0000:00:05.0/device":                           "0x1041\n",
 		"/sys/bus/pci/devices/0000:00:05.0/driver":                           "-> ../../../bus/pci/drivers/vfio-pci",
+		"/sys/bus/pci/devices/0000:00:05.0/iommu_group":                      "-> ../../../kernel/iommu_groups/0",
 		"/sys/bus/pci/devices/0000:00:06.0/class":                            "0x030000\n",
 		"/proc/net/packet":                                                   "sk\n",
 		"/proc/net/protocols":                                                "protocol  size\nXDP  1\n",
@@ -77,6 +78,7 @@ func TestGoodMachine(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	const nic = "/sys/bus/pci/devices/0000:00:05.0/"
+	const noiommu = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 	for _, c := range []struct {
 		name  string
 		set   map[string]string // empty text: not there
@@ -95,10 +97,16 @@ func TestFaults(t *testing.T) {
 		{"no hugepages", map[string]string{"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages": "0\n"}, "hugepages", Warn, "none", "sysctl -w vm.nr_hugepages=512"},
 		{"hugepages taken", map[string]string{"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages": "10\n"}, "hugepages", Warn, "only 20 MiB", "numa_maps"},
 		{"no hugetlbfs", map[string]string{"/proc/mounts": ""}, "hugepages", Warn, "no hugetlbfs", "mount -t hugetlbfs"},
-		{"no IOMMU", map[string]string{"/sys/class/iommu/dmar0/x": ""}, "vfio", Warn, "no-IOMMU mode is off", "echo 1 > /sys/module/vfio"},
+		{"no IOMMU", map[string]string{"/sys/class/iommu/dmar0/x": "", noiommu: "N\n"}, "vfio", Warn, "no-IOMMU mode is off", "echo 1 > /sys/module/vfio"},
+		{"no IOMMU, a kernel of Debian's", map[string]string{"/sys/class/iommu/dmar0/x": ""}, "vfio", Info, "Debian's have none", "modprobe uio_pci_generic"},
+		{"no IOMMU, no vfio", map[string]string{"/sys/class/iommu/dmar0/x": "", "/sys/module/vfio_pci/x": ""}, "vfio", Info, "not loaded", "modprobe uio_pci_generic"},
 		{"no vfio", map[string]string{"/sys/module/vfio_pci/x": ""}, "vfio", Info, "not loaded", "modprobe vfio-pci"},
 		{"kernel driver", map[string]string{nic + "driver": "-> x/virtio-pci", nic + "virtio0/net/eth5/x": "."}, "nic 0000:00:05.0", Info,
 			"netdev eth5; net_virtio would take it", "dpdk-devbind.py --bind=vfio-pci 0000:00:05.0"},
+		{"kernel driver, no group", map[string]string{nic + "driver": "-> x/virtio-pci", nic + "virtio0/net/eth5/x": ".", nic + "iommu_group": ""}, "nic 0000:00:05.0", Info,
+			"netdev eth5; net_virtio would take it", "modprobe uio_pci_generic && dpdk-devbind.py --bind=uio_pci_generic 0000:00:05.0"},
+		{"virtual function", map[string]string{nic + "driver": "-> x/virtio-pci", nic + "iommu_group": "", nic + "config": strings.Repeat("\x00", 64)}, "nic 0000:00:05.0",
+			Info, "net_virtio would take it", "dpdk-devbind.py --bind=igb_uio 0000:00:05.0"},
 		{"kernel driver in use", map[string]string{nic + "driver": "-> x/virtio-pci", nic + "virtio0/net/eth5/x": ".", "/sys/class/net/eth5/operstate": "up\n"},
 			"nic 0000:00:05.0", Info, "netdev eth5, which is up", "modprobe"},
 		{"no driver", map[string]string{nic + "driver": ""}, "nic 0000:00:05.0", Warn, "no driver; net_virtio would take it", "dpdk-devbind.py"},
