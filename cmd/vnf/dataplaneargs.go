@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"millrace/appliance/nic"
 	"millrace/appliance/sizing"
 	"millrace/control"
 	"millrace/server/config"
@@ -75,6 +76,11 @@ func unitArgs(log *slog.Logger, c common, sizingFile string) []string {
 	}
 	system := cfg.System
 	system.Dataplane = sized(system.Dataplane, s)
+	if nics, err := nic.Load(c.runtimeDir); err != nil {
+		log.Error("how the NICs are bound is left out", "error", err)
+	} else {
+		system.Dataplane = addressed(system.Dataplane, nics.IOVAMode)
+	}
 	if n := system.Netns(); n != unitNetns && n != "none" {
 		log.Warn("the units are made for one network namespace: the configured one is not used", "configured", n, "used", unitNetns)
 		system.Dataplane.ExceptionNetns = ""
@@ -112,6 +118,14 @@ func sized(d config.Dataplane, s *sizing.Sizing) config.Dataplane {
 	def(&d.IPv6TBL8, s.IPv6TBL8)
 	def(&d.NextHops, s.NextHops)
 	def(&d.Groups, s.Groups)
+	return d
+}
+
+// addressed has DPDK address memory as the NICs want it, unless the configuration says how.
+func addressed(d config.Dataplane, mode string) config.Dataplane {
+	if mode != "" && useHugepages(&d) && !strings.Contains(d.EAL, "--iova-mode") {
+		d.EAL = strings.TrimSpace(d.EAL + " --iova-mode=" + mode)
+	}
 	return d
 }
 

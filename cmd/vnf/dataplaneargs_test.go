@@ -139,3 +139,21 @@ func TestUnitArgsOfBadFiles(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestAddressed(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		d          config.Dataplane
+		mode, want string
+	}{
+		{config.Dataplane{Hugepages: &yes}, "pa", "--iova-mode=pa"},
+		{config.Dataplane{Hugepages: &yes, EAL: "-n 4"}, "va", "-n 4 --iova-mode=va"},
+		{config.Dataplane{Hugepages: &yes, EAL: "--iova-mode=va"}, "pa", "--iova-mode=va"},
+		{config.Dataplane{Hugepages: &yes}, "", ""},
+		{config.Dataplane{Hugepages: &no}, "pa", ""}, // there are only virtual addresses
+	} {
+		if got := addressed(c.d, c.mode).EAL; got != c.want {
+			t.Errorf("%+v %s: %s, want %s", c.d, c.mode, got, c.want)
+		}
+	}
+}
