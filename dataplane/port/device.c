@@ -197,9 +197,10 @@ static int explain_pci(const char *name, struct dp_error *err)
 	    strcmp(driver, "igb_uio") == 0)
 		return dp_fail(err, DP_DEVICE, "device",
 			       "%s is bound to %s, but no DPDK driver takes it", name, driver);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", name);
 	return dp_fail(err, DP_DEVICE, "device",
-		       "%s is bound to %s; bind it for DPDK: driverctl set-override %s vfio-pci",
-		       name, driver, name);
+		       "%s is bound to %s; bind it for DPDK: driverctl set-override %s %s", name,
+		       driver, name, access(path, F_OK) == 0 ? "vfio-pci" : "uio_pci_generic");
 }
 
 int device_probe(struct port *p, const struct iface_config *c, struct dp_error *err)
