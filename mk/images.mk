@@ -12,7 +12,7 @@ deps-images:
 
 images: qcow2 ## all that is deployed, into build/images/: VM image, SBOM, list of packages, container, descriptors
 
-qcow2: build deps-images ## the VM image alone, with its SBOM and list of packages
+qcow2: packages deps-images ## the VM image alone, with its SBOM and list of packages
 	nice images/qcow2/build.sh $(IMAGES) $(BUILD)/packages
 
 image-lock: qcow2 ## take the versions of Debian's packages that the mirror has now as those the image is built of

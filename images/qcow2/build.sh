@@ -47,9 +47,14 @@ say "millrace $version, commit $commit"
 if [ -n "${APT_SOURCES:-}" ]; then
     cp "$APT_SOURCES" "$work/sources.list"
 else
-    # shellcheck disable=SC2016
-    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' | sort -u >"$work/sources.list"
-    [ -s "$work/sources.list" ] || die "apt knows no Debian sources here: apt-get update, or give APT_SOURCES"
+    sources() {
+        # shellcheck disable=SC2016
+        apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' | sort -u
+    }
+    # Without apt's lists, as in a fresh container, it knows no origins.
+    [ -n "$(sources)" ] || apt-get update -qq
+    sources >"$work/sources.list"
+    [ -s "$work/sources.list" ] || die "apt has no sources of Debian here; or give APT_SOURCES"
 fi
 mkdir "$work/ours"
 cp "$packages"/*.deb "$work/ours/"
