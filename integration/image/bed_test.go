@@ -92,7 +92,8 @@ func (b *bed) newVM(t *testing.T, opt vmOptions) {
 // tls is the part of user-data with certificates of ours.
 func (b *bed) tls() object {
 	cert, key := b.server.issue(guestName, guestName, guestAddress)
-	return object{"ca": b.orchestrator.pem, "certificate": cert, "key": key}
+	// Its own certificate is checked against them too.
+	return object{"ca": b.orchestrator.pem + b.server.pem, "certificate": cert, "key": key}
 }
 
 // connect waits until gNMI answers the operator.
@@ -220,26 +221,20 @@ func (f *flow) lossless() {
 
 // nicView is what the guest tells of a NIC in nics.json.
 type nicView struct {
-	Name, Role, MAC, PCI, Netdev, Driver string
-	MTU                                  int
-	Tags                                 []string
+	Name, Role, MAC, PCI, Netdev, Driver, Problem string
+	MTU                                           int
+	Tags                                          []string
 }
 
 func (b *bed) nics() map[string]nicView {
 	b.t.Helper()
 	raw := b.sh("cat /run/millrace/nics.json")
-	var list []nicView
-	err := json.Unmarshal([]byte(raw), &list)
-	if err != nil {
-		var doc struct{ NICs []nicView }
-		err = json.Unmarshal([]byte(raw), &doc)
-		list = doc.NICs
-	}
-	if err != nil {
+	var doc struct{ NICs []nicView }
+	if err := json.Unmarshal([]byte(raw), &doc); err != nil {
 		b.fatalf("nics.json: %v\n%s", err, raw)
 	}
 	m := map[string]nicView{}
-	for _, n := range list {
+	for _, n := range doc.NICs {
 		m[strings.ToLower(n.MAC)] = n
 	}
 	return m
