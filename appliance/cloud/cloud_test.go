@@ -115,7 +115,7 @@ func TestHostile(t *testing.T) {
 			}
 			return disk, func() {}, nil
 		}}.Instance()
-		if in == nil || len(problems) != 1 || !strings.Contains(problems[0].Error(), c.want) {
+		if len(problems) != 1 || !strings.Contains(problems[0].Error(), c.want) {
 			t.Errorf("%s: %v", name, problems)
 		}
 		if in.UserData != nil {
