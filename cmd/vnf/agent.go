@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -70,9 +69,13 @@ func newAgent() *cobra.Command {
 func lookUp(name string) (uid uint32, gid int, err error) {
 	u, err := user.Lookup(name)
 	if err != nil {
-		var e error
+		n, e := strconv.ParseUint(name, 10, 32)
+		if e != nil {
+			return 0, 0, err
+		}
+		// Its group is that of the same number, if it is nobody's.
 		if u, e = user.LookupId(name); e != nil {
-			return 0, 0, errors.Join(err, e)
+			return uint32(n), int(n), nil
 		}
 	}
 	n, err := strconv.ParseUint(u.Uid, 10, 32)

@@ -25,6 +25,8 @@ type BoxOptions struct {
 	// DataplaneArgs are passed on to vnf-dataplane.
 	DataplaneArgs string
 	LogLevel      string
+	// Units starts it as the systemd units do, instead of by `vnf run`.
+	Units bool
 	// Wrap is put before the command, for example to measure it.
 	Wrap []string
 }
@@ -90,12 +92,11 @@ func (b *Box) write(config string) error {
 
 // Start starts the appliance (again).
 func (b *Box) Start() error {
-	args := append([]string(nil), b.opt.Wrap...)
-	args = append(args, b.lab.Bin("vnf"), "run", "--config", b.file,
-		"--runtime-dir", filepath.Join(b.dir, "run"), "--state-dir", filepath.Join(b.dir, "state"),
-		"--dataplane", b.lab.Bin("vnf-dataplane"),
-		"--dataplane-args", strings.TrimSpace("--file-prefix "+b.Inner.Name+" "+b.opt.DataplaneArgs))
-	p, err := b.NS.Start(args[0], args[1:]...)
+	start := b.startRun
+	if b.opt.Units {
+		start = b.startUnits
+	}
+	p, err := start()
 	if err != nil {
 		return err
 	}
@@ -111,6 +112,15 @@ func (b *Box) Start() error {
 		return fmt.Errorf("the appliance did not start: %w\n%s", err, p.Output())
 	}
 	return nil
+}
+
+func (b *Box) startRun() (*Proc, error) {
+	args := append([]string(nil), b.opt.Wrap...)
+	args = append(args, b.lab.Bin("vnf"), "run", "--config", b.file,
+		"--runtime-dir", filepath.Join(b.dir, "run"), "--state-dir", filepath.Join(b.dir, "state"),
+		"--dataplane", b.lab.Bin("vnf-dataplane"),
+		"--dataplane-args", strings.TrimSpace("--file-prefix "+b.Inner.Name+" "+b.opt.DataplaneArgs))
+	return b.NS.Start(args[0], args[1:]...)
 }
 
 // Socket is the path of the data plane's socket.
@@ -157,14 +167,18 @@ func (b *Box) Apply(config string) error {
 
 // Child returns the pid of one of the two processes: "control" or "dataplane".
 func (b *Box) Child(which string) (int, error) {
-	for _, pid := range children(b.Proc.Pid()) {
+	pids := children(b.Proc.Pid())
+	for i := 0; i < len(pids); i++ { // with units there is a shell between
+		pids = append(pids, children(pids[i])...)
+	}
+	for _, pid := range pids {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err != nil {
 			continue
 		}
 		args := strings.Split(string(cmdline), "\x00")
-		isDataplane := strings.HasSuffix(args[0], "vnf-dataplane")
-		if isDataplane == (which == "dataplane") {
+		isDataplane, isControl := strings.HasSuffix(args[0], "vnf-dataplane"), len(args) > 1 && args[1] == "control"
+		if isDataplane && which == "dataplane" || isControl && which == "control" {
 			return pid, nil
 		}
 	}
