@@ -23,6 +23,7 @@ import (
 	"millrace/internal/sdnotify"
 	"millrace/routing/bgp"
 	"millrace/server/auth"
+	"millrace/server/bundle"
 	"millrace/server/config"
 	gnoiserver "millrace/server/gnoi"
 	grpcserver "millrace/server/grpc"
@@ -237,7 +238,8 @@ func (d *daemon) newServer(cfg *config.Config) (*grpcserver.Server, error) {
 			return speaker(s), ok
 		},
 		Audit: d.auditCall, Alarms: d.c, VIPs: d.c, LogLevel: d.o.Level, Version: d.o.Version, Hostname: cfg.System.Hostname, Started: d.started,
-		Register: []func(grpc.ServiceRegistrar){d.registerGRIBI, d.gnoi.Register, gnmi.Register},
+		SupportParts: func(lines int) []bundle.Part { return d.supportParts(gnmi, lines) },
+		Register:     []func(grpc.ServiceRegistrar){d.registerGRIBI, d.gnoi.Register, gnmi.Register},
 	})
 }
 

@@ -88,15 +88,20 @@ func (m *Manifest) Failed() []Outcome {
 	return out
 }
 
-// FileName is a name for a bundle's file, and without its ending that of the folder in it.
-func FileName(hostname string, t time.Time) string {
+// SafeName makes a name one for a file.
+func SafeName(name string) string {
 	clean := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_' {
 			return r
 		}
 		return '-'
-	}, hostname)
-	return "millrace-support-" + strings.Trim(clean, ".-") + "-" + t.UTC().Format("20060102T150405Z") + ".tar.gz"
+	}, name)
+	return strings.Trim(clean, ".-")
+}
+
+// FileName is a name for a bundle's file, and without its ending that of the folder in it.
+func FileName(hostname string, t time.Time) string {
+	return "millrace-support-" + SafeName(hostname) + "-" + t.UTC().Format("20060102T150405Z") + ".tar.gz"
 }
 
 // Write makes the bundle. Its error is the context's or that of w; parts that fail are in the manifest.
@@ -145,7 +150,8 @@ func limit(p Part) int {
 
 // collect makes a part; what it panics with is its error.
 func collect(ctx context.Context, p Part, most int, patience time.Duration, scrub *Scrubber) (out Outcome, text []byte) {
-	b := &bounded{most: most}
+	// A secret that the bound would cut in two is taken out whole before the cut.
+	b := &bounded{most: most + scrub.longest()}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	began := time.Now()
@@ -157,10 +163,14 @@ func collect(ctx context.Context, p Part, most int, patience time.Duration, scru
 		}()
 		return p.Collect(ctx, b)
 	}()
+	text, removed := scrub.Clean(b.Bytes())
 	if b.full {
 		err = nil // of the write that was refused
 	}
-	text, removed := scrub.Clean(b.Bytes())
+	if b.full || len(text) > most {
+		b.full = true
+		text = text[:max(0, min(most, len(text)-scrub.longest()))]
+	}
 	out = Outcome{Name: p.Name, Bytes: len(text), Truncated: b.full, Removed: removed, Took: time.Since(began)}
 	if err != nil {
 		clean, n := scrub.Clean([]byte(err.Error()))

@@ -18,7 +18,7 @@ const Removed = "(removed)"
 var (
 	privateKey = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`)
 	cryptHash  = regexp.MustCompile(`\$(?:[1567]|2[abxy]?|y|gy|sha1|argon2[a-z]*|scrypt|pbkdf2[a-z0-9-]*)\$[./A-Za-z0-9$=,+-]{8,}`)
-	userInfo   = regexp.MustCompile(`(://[^/@\s:"']+):[^/@\s"']+@`)
+	userInfo   = regexp.MustCompile(`(://[^/@\s:"']+):[^/@\s"'(]+@`)
 	// A name that says so, and its value: bare, quoted, in JSON, or in JSON within JSON.
 	named = regexp.MustCompile(`(?i)((?:password|passwd|passphrase|secret|auth-key|private-key|community-string|bearer|authorization|token|api-?key)(?:-hash(?:ed)?)?\\?["']?\s*(?:[:=]\s*)\\?["']?)(?:(?:bearer|basic)\s+)?([^\s"'\\,;&}\])]+)`)
 )
@@ -54,6 +54,14 @@ func NewScrubber(secrets []string) *Scrubber {
 	return s
 }
 
+// longest is the size of the longest value known.
+func (s *Scrubber) longest() int {
+	if len(s.known) == 0 {
+		return 0
+	}
+	return len(s.known[0])
+}
+
 // Clean returns the text without secrets, and how many there were.
 func (s *Scrubber) Clean(text []byte) ([]byte, int) {
 	n := 0
@@ -72,15 +80,48 @@ func (s *Scrubber) Clean(text []byte) ([]byte, int) {
 			return r.re.ReplaceAll(m, []byte(r.by))
 		})
 	}
-	text = named.ReplaceAllFunc(text, func(m []byte) []byte {
-		part := named.FindSubmatch(m)
-		if bytes.HasPrefix(part[2], []byte("(")) || harmless[string(part[2])] {
-			return m
+	clean, more := cleanNamed(text)
+	return clean, n + more
+}
+
+// suspicious are what named begins with, one of which is in any match.
+var suspicious = [][]byte{
+	[]byte("pass"), []byte("secret"), []byte("key"), []byte("community-string"), []byte("bearer"), []byte("authorization"), []byte("token"),
+}
+
+// cleanNamed looks at the pieces between commas and ends of lines, which no match goes across: the expression is slow, and few pieces need it.
+func cleanNamed(text []byte) ([]byte, int) {
+	n := 0
+	var out []byte // nil: nothing has changed so far
+	for at := 0; at < len(text); {
+		end := len(text)
+		if k := bytes.IndexAny(text[at:], ",\n"); k >= 0 {
+			end = at + k + 1
 		}
-		n++
-		return append(bytes.Clone(part[1]), Removed...)
-	})
-	return text, n
+		piece := text[at:end]
+		lower := bytes.ToLower(piece)
+		if slices.ContainsFunc(suspicious, func(s []byte) bool { return bytes.Contains(lower, s) }) {
+			piece = named.ReplaceAllFunc(piece, func(m []byte) []byte {
+				part := named.FindSubmatch(m)
+				if bytes.HasPrefix(part[2], []byte("(")) || harmless[string(part[2])] {
+					return m
+				}
+				if out == nil {
+					out = append(make([]byte, 0, len(text)), text[:at]...)
+				}
+				n++
+				return append(bytes.Clone(part[1]), Removed...)
+			})
+		}
+		if out != nil {
+			out = append(out, piece...)
+		}
+		at = end
+	}
+	if out == nil {
+		out = text
+	}
+	return out, n
 }
 
 // harmless are values of leaves with such a name that tell nothing.

@@ -190,6 +190,8 @@ func systemRule(name string) rule {
 		return reads("/")
 	case "ApplyConfig", "RollbackConfig":
 		return edits("/")
+	case "GetSupportBundle": // tells of everything, and who did what; it looks itself whether that may be read
+		return writes(atSystem)
 	case "ConfirmCommit", "CancelCommit": // whatever was committed, by whomever
 		return writes("/")
 	}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	vnfv1 "millrace/api/proto/vnf/v1"
+	"millrace/server/bundle"
 	"millrace/server/store"
 )
 
@@ -68,6 +69,8 @@ type Options struct {
 	MaxSessions int
 	// Audit notes calls that change something beside the configuration, and refused ones; nil: nothing is noted.
 	Audit func(AuditCall)
+	// SupportParts are further parts of a support bundle, with so many lines of logs; nil: none.
+	SupportParts func(lines int) []bundle.Part
 	// Register adds services of others to the server: they have the same listeners, credentials and interceptors.
 	Register []func(grpc.ServiceRegistrar)
 }
@@ -82,6 +85,8 @@ type Server struct {
 	// sessions are streams of gNMI and gRIBI.
 	sessions atomic.Int64
 	refused  refusals
+	// bundling: a support bundle is being made.
+	bundling atomic.Bool
 	// life ends when the server stops, and with it the streaming calls, which else would go on as long as their clients like.
 	life     context.Context
 	end      context.CancelFunc
