@@ -25,6 +25,7 @@ func manyRoutes(t *testing.T, n int) (*bench, *store.Store) {
 		t.Fatal(err)
 	}
 	b := start(t, "{}", nil)
+	b.eventually("the session", func() bool { return b.has("settings") })
 	st.Bind(b.c)
 	if err := st.Edit(context.Background(), func(c *config.Config) error {
 		c.Interfaces = []config.Interface{{Name: "eth1", Type: config.Port, Iface: "a", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}}
@@ -38,6 +39,9 @@ func manyRoutes(t *testing.T, n int) (*bench, *store.Store) {
 		c.NetworkInstances = []config.NetworkInstance{in}
 		return nil
 	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.c.waitFIB(context.Background(), patience); err != nil {
 		t.Fatal(err)
 	}
 	return b, st

@@ -244,7 +244,7 @@ func TestAnnouncements(t *testing.T) {
 func TestHealthAndAnnouncement(t *testing.T) {
 	b := start(t, termination1, nil)
 	b.eventually("the listener", func() bool { return b.has("tcp-listener web") })
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	b.eventually("the end of the start", func() bool {
 		b.c.restart.mu.Lock()

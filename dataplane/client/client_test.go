@@ -47,11 +47,11 @@ func run(t *testing.T, sock string, edit func(*client.Options)) *client.Client {
 		cancel()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("Run did not end with its context")
 		}
 	})
-	wctx, wcancel := context.WithTimeout(ctx, 5*time.Second)
+	wctx, wcancel := context.WithTimeout(ctx, time.Minute)
 	defer wcancel()
 	if err := c.Wait(wctx); err != nil {
 		t.Fatal(err)
@@ -66,8 +66,9 @@ func epochs(n uint64) func() (uint64, error) {
 	return func() (uint64, error) { return next.Add(1), nil }
 }
 
-func ctx5(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+// soon is a context for what has to come soon: much longer than it takes.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -91,21 +92,21 @@ func TestApplyAndList(t *testing.T) {
 		}
 		return nil
 	})
-	res, err := c.Apply(ctx5(t), routes(n))
+	res, err := c.Apply(soon(t), routes(n))
 	if err != nil || res.Applied != n-1 || len(res.Failed) != 1 || res.Failed[0].Index != 10000 {
 		t.Fatalf("%d applied, failed %v, %v", res.Applied, res.Failed, err)
 	}
 	if err := res.Err(); client.CodeOf(err) != pb.Code_CODE_TABLE_FULL || err.Error() != "data plane: batch.ops[1].route: no room (table full)" {
 		t.Error(err)
 	}
-	list, err := client.Collect(c.Routes(ctx5(t), "", false))
+	list, err := client.Collect(c.Routes(soon(t), "", false))
 	if err != nil || len(list) != n-1 {
 		t.Errorf("%d routes, %v", len(list), err)
 	}
-	for range c.Routes(ctx5(t), "", false) {
+	for range c.Routes(soon(t), "", false) {
 		break // a walk may be left
 	}
-	if res, err := c.Apply(ctx5(t), nil); err != nil || res.Applied != 0 {
+	if res, err := c.Apply(soon(t), nil); err != nil || res.Applied != 0 {
 		t.Error(res, err)
 	}
 }
@@ -116,7 +117,7 @@ func TestConcurrentCalls(t *testing.T) {
 	for range 20 {
 		wg.Go(func() {
 			for range 50 {
-				if i, err := c.Info(ctx5(t)); err != nil || i.GetBootId() != 11 {
+				if i, err := c.Info(soon(t)); err != nil || i.GetBootId() != 11 {
 					t.Error(i, err)
 				}
 			}
@@ -173,8 +174,9 @@ func TestDisconnectMidBatch(t *testing.T) {
 		}
 		return nil
 	})
-	res, err := c.Apply(ctx5(t), routes(30000))
-	if !errors.Is(err, client.ErrDisconnected) || res.Applied != 8192 {
+	res, err := c.Apply(soon(t), routes(30000))
+	// The first batch counts if its answer was read before the connection was found broken in writing the next.
+	if !errors.Is(err, client.ErrDisconnected) || res.Applied != 8192 && res.Applied != 0 {
 		t.Errorf("%d applied, %v", res.Applied, err)
 	}
 }
@@ -191,7 +193,7 @@ func TestStalled(t *testing.T) {
 		t.Error(err)
 	}
 	// The check of the connection finds it dead and makes another.
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	first, _ := c.Session()
 	for {
 		if now, up := c.Session(); up && now.Since.After(first.Since) {
@@ -225,7 +227,7 @@ func TestLateAnswerIsIgnored(t *testing.T) {
 		t.Error(err)
 	}
 	close(hold)
-	if _, err := c.Info(ctx5(t)); err != nil {
+	if _, err := c.Info(soon(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -274,9 +276,16 @@ func TestGarbageFromTheOtherSide(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		_ = c.Run(ctx)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = c.Run(ctx) }()
+		for end := soon(t); c.LastError() == nil && end.Err() == nil; time.Sleep(time.Millisecond) {
+			if c.Connected() {
+				t.Errorf("%s: connected", name)
+			}
+		}
 		cancel()
+		<-done
 		_ = l.Close()
 		if c.Connected() || c.LastError() == nil {
 			t.Errorf("%s: connected %v, %v", name, c.Connected(), c.LastError())
@@ -290,12 +299,12 @@ func link(i int) *pb.Event {
 
 func TestSubscribe(t *testing.T) {
 	s, c := start(t, nil)
-	st, err := c.Subscribe(ctx5(t))
+	st, err := c.Subscribe(soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Push(link(1))
-	if e, err := st.Next(ctx5(t)); err != nil || e.GetLink().GetInterface() != "1" {
+	if e, err := st.Next(soon(t)); err != nil || e.GetLink().GetInterface() != "1" {
 		t.Fatal(e, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -307,19 +316,19 @@ func TestSubscribe(t *testing.T) {
 	for i := range 4096 + 10 {
 		s.Push(link(i))
 	}
-	if _, err := c.Info(ctx5(t)); err != nil { // all of them have come
+	if _, err := c.Info(soon(t)); err != nil { // all of them have come
 		t.Fatal(err)
 	}
-	e, err := st.Next(ctx5(t))
+	e, err := st.Next(soon(t))
 	if err != nil || e.GetOverflow().GetDropped() != 4097 {
 		t.Fatal(e, err)
 	}
-	if e, err = st.Next(ctx5(t)); err != nil || e.GetLink().GetInterface() != "4097" {
+	if e, err = st.Next(soon(t)); err != nil || e.GetLink().GetInterface() != "4097" {
 		t.Error(e, err)
 	}
 	s.Disconnect()
 	for err == nil {
-		_, err = st.Next(ctx5(t))
+		_, err = st.Next(soon(t))
 	}
 	if !errors.Is(err, client.ErrDisconnected) {
 		t.Error(err)
@@ -345,21 +354,21 @@ func TestTraceEnds(t *testing.T) {
 			ev(&pb.Event{Event: &pb.Event_End{End: &pb.StreamEnd{Reason: "count"}}}),
 		}
 	})
-	st, err := c.Trace(ctx5(t), &pb.Trace{})
+	st, err := c.Trace(soon(t), &pb.Trace{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
-	for e, err := range st.All(ctx5(t)) {
+	for e, err := range st.All(soon(t)) {
 		if err != nil || e.GetTrace().GetSequence() != 1 {
 			t.Error(e, err)
 		}
 		n++
 	}
-	if _, err := st.Next(ctx5(t)); n != 1 || err != io.EOF || st.Reason() != "count" {
+	if _, err := st.Next(soon(t)); n != 1 || err != io.EOF || st.Reason() != "count" {
 		t.Error(n, err, st.Reason())
 	}
-	_, err = c.Trace(ctx5(t), &pb.Trace{Filter: "bad"})
+	_, err = c.Trace(soon(t), &pb.Trace{Filter: "bad"})
 	var refused *client.Error
 	if !errors.As(err, &refused) || refused.Field != "trace.filter" {
 		t.Error(err)

@@ -10,7 +10,7 @@ import (
 
 func TestTCPObjects(t *testing.T) {
 	s, c := start(t, nil)
-	res, err := c.Apply(ctx5(t), []*pb.Op{
+	res, err := c.Apply(soon(t), []*pb.Op{
 		{Op: &pb.Op_TcpPool{TcpPool: &pb.TcpPool{Name: "app", Backends: []*pb.TcpBackend{{Name: "a"}, {Name: "b"}}}}},
 		{Op: &pb.Op_TcpListener{TcpListener: &pb.TcpListener{Name: "echo"}}},
 		{Op: &pb.Op_TcpListener{TcpListener: &pb.TcpListener{Name: "web", Proxy: &pb.TcpProxy{Pool: "app"}}}},
@@ -18,17 +18,17 @@ func TestTCPObjects(t *testing.T) {
 	if err != nil || res.Err() != nil {
 		t.Fatal(res, err)
 	}
-	events, err := c.Subscribe(ctx5(t))
+	events, err := c.Subscribe(soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.SetHealth("app", "b", pb.TcpHealth_TCP_HEALTH_DOWN, "connection refused")
 	s.SetHealth("app", "", pb.TcpHealth_TCP_HEALTH_DOWN, "")
-	if e, err := events.Next(ctx5(t)); err != nil || e.GetTcpHealth().GetBackend() != "b" || e.GetTcpHealth().GetReason() != "connection refused" {
+	if e, err := events.Next(soon(t)); err != nil || e.GetTcpHealth().GetBackend() != "b" || e.GetTcpHealth().GetReason() != "connection refused" {
 		t.Fatal(e, err)
 	}
 	var got []string
-	for l, err := range c.TCPListeners(ctx5(t), "") {
+	for l, err := range c.TCPListeners(soon(t), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,12 +38,12 @@ func TestTCPObjects(t *testing.T) {
 		}
 		got = append(got, l.GetConfig().GetName()+" "+health)
 	}
-	for p, err := range c.TCPPools(ctx5(t), "app") {
+	for p, err := range c.TCPPools(soon(t), "app") {
 		if err != nil || p.GetBackends() != 2 || p.GetHealthy() {
 			t.Error(p, err)
 		}
 	}
-	for b, err := range c.TCPBackends(ctx5(t), "app") {
+	for b, err := range c.TCPBackends(soon(t), "app") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestTCPObjects(t *testing.T) {
 	if want := []string{"echo up", "web down", "a TCP_HEALTH_UP", "b TCP_HEALTH_DOWN"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	res, err = c.Apply(ctx5(t), []*pb.Op{
+	res, err = c.Apply(soon(t), []*pb.Op{
 		{Op: &pb.Op_TcpListenerDelete{TcpListenerDelete: &pb.TcpListenerKey{Name: "web"}}},
 		{Op: &pb.Op_TcpPoolDelete{TcpPoolDelete: &pb.TcpPoolKey{Name: "app"}}},
 	})
@@ -84,7 +84,7 @@ func TestTCPConnections(t *testing.T) {
 		}
 		return nil
 	})
-	all, err := client.Collect(c.TCPConnections(ctx5(t), &pb.TcpFilter{Vrf: "red"}))
+	all, err := client.Collect(c.TCPConnections(soon(t), &pb.TcpFilter{Vrf: "red"}))
 	if err != nil || len(all) != 3 || all[2].GetLocalPort() != 3 {
 		t.Error(all, err)
 	}
@@ -93,10 +93,10 @@ func TestTCPConnections(t *testing.T) {
 			t.Error("the filter is not in each page's request:", f)
 		}
 	}
-	if n, err := c.KillTCP(ctx5(t), &pb.TcpFilter{LocalPort: 80}, false); n != 7 || err != nil {
+	if n, err := c.KillTCP(soon(t), &pb.TcpFilter{LocalPort: 80}, false); n != 7 || err != nil {
 		t.Error(n, err)
 	}
-	if n, err := c.KillTCP(ctx5(t), nil, true); n != 9 || err != nil {
+	if n, err := c.KillTCP(soon(t), nil, true); n != 9 || err != nil {
 		t.Error(n, err)
 	}
 }
