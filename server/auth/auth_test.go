@@ -44,9 +44,9 @@ func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr e
 		}
 		done <- err
 	}()
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", l.Addr().String(), client)
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Minute}, "tcp", l.Addr().String(), client)
 	if err == nil {
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(time.Minute))
 		_, err = io.ReadAll(c)
 		c.Close()
 	}

@@ -136,7 +136,7 @@ func TestNotConfirmed(t *testing.T) {
 	b := open(t)
 	b.run()
 	b.mustSet(hostname, "one")
-	if _, err := b.confirmed("two", "", 100*time.Millisecond); err != nil {
+	if _, err := b.confirmed("two", "", 3*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	b.want(host("two"))
@@ -201,7 +201,7 @@ func TestNotConfirmedAcrossRestarts(t *testing.T) {
 	b.want(host("two"))
 
 	// In time, in the life after.
-	if _, err := b.confirmed("three", "x", time.Second); err != nil {
+	if _, err := b.confirmed("three", "x", 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	b = b.again()

@@ -168,11 +168,19 @@ func TestKilledAnywhere(t *testing.T) {
 		lines := bufio.NewScanner(pipe)
 		for lines.Scan() && lines.Text() != "ready" {
 		}
-		kill := time.AfterFunc(rand.N(40*time.Millisecond), func() { _ = cmd.Process.Kill() })
-		for lines.Scan() {
-			if n, err := strconv.Atoi(lines.Text()); err == nil {
-				last = n
+		var kill *time.Timer
+		for more := 1 + rand.N(8); lines.Scan(); {
+			n, err := strconv.Atoi(lines.Text())
+			if err != nil {
+				continue
 			}
+			last = n
+			if more--; more == 0 {
+				kill = time.AfterFunc(rand.N(20*time.Millisecond), func() { _ = cmd.Process.Kill() })
+			}
+		}
+		if kill == nil {
+			t.Fatalf("the child ended by itself: %v", cmd.Wait())
 		}
 		_ = cmd.Wait()
 		kill.Stop()

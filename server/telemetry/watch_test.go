@@ -166,7 +166,7 @@ func watch(t testing.TB, h *Hub, add func(*Watch)) *Watch {
 	t.Helper()
 	w := h.Watch()
 	add(w)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.Wait(ctx); err != nil {
 		t.Fatal(err)
