@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -78,18 +79,20 @@ type result struct {
 
 func run(t *testing.T, b *grpctest.Box, stdin string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	return runContext(ctx, b, stdin, args...)
+	var out bytes.Buffer
+	code, errs := runTo(ctx, b, &out, stdin, args...)
+	return result{code, out.String(), errs}
 }
 
-func runContext(ctx context.Context, b *grpctest.Box, stdin string, args ...string) result {
-	var out, errs bytes.Buffer
-	code := Run(ctx, Environment{
-		Args: append([]string{"--address", b.Address, "--tls-dir", b.PKI}, args...), Stdin: strings.NewReader(stdin), Stdout: &out,
+func runTo(ctx context.Context, b *grpctest.Box, out io.Writer, stdin string, args ...string) (code int, stderr string) {
+	var errs bytes.Buffer
+	code = Run(ctx, Environment{
+		Args: append([]string{"--address", b.Address, "--tls-dir", b.PKI}, args...), Stdin: strings.NewReader(stdin), Stdout: out,
 		Stderr: &errs, Getenv: func(string) string { return "" }, Version: "test",
 	})
-	return result{code, out.String(), errs.String()}
+	return code, errs.String()
 }
 
 func TestTables(t *testing.T) {
@@ -123,10 +126,10 @@ default  3/100        0/0        0/0          0/0        eth1
 		{"health", "SERVICE     STATUS\nvnf         serving\ndata plane  serving\n"},
 	} {
 		t.Run(tc.args, func(t *testing.T) {
-			if tc.args == "health" {
-				time.Sleep(1100 * time.Millisecond) // the server looks once a second
-			}
 			r := run(t, b, "", strings.Fields(tc.args)...)
+			for end := time.Now().Add(time.Minute); tc.args == "health" && r.out != tc.want && time.Now().Before(end); {
+				r = run(t, b, "", strings.Fields(tc.args)...) // the server looks once a second
+			}
 			if r.code != 0 || r.out != tc.want {
 				t.Errorf("exit %d\ngot:\n%s\nwant:\n%s\n%s", r.code, r.out, tc.want, r.err)
 			}
@@ -319,21 +322,34 @@ func TestCaptureIsPcapng(t *testing.T) {
 	}
 }
 
-// interrupted is a context that ends as Ctrl-C would end it.
-func interrupted(t *testing.T, after time.Duration) context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	timer := time.AfterFunc(after, cancel)
-	t.Cleanup(func() {
-		timer.Stop()
-		cancel()
-	})
-	return ctx
+// until is output that a function is told of each time that something is written.
+type until struct {
+	bytes.Buffer
+	look func(text string)
+}
+
+func (u *until) Write(b []byte) (int, error) {
+	n, err := u.Buffer.Write(b)
+	u.look(u.String())
+	return n, err
+}
+
+// interrupted runs a command until its output has a word so many times, and ends it then as Ctrl-C would.
+func interrupted(b *grpctest.Box, word string, times int, args ...string) result {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	out := &until{look: func(text string) {
+		if strings.Count(text, word) >= times {
+			cancel()
+		}
+	}}
+	code, errs := runTo(ctx, b, out, "", args...)
+	return result{code, out.String(), errs}
 }
 
 func TestWatchAndTop(t *testing.T) {
 	b := newBox(t)
-	ctx := interrupted(t, 700*time.Millisecond)
-	r := runContext(ctx, b, "", "route", "watch", "-o", "json")
+	r := interrupted(b, "EVENT_KIND_SYNCED", 1, "route", "watch", "-o", "json")
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
 	if r.code != 0 || len(lines) != 3 || !strings.Contains(lines[2], "EVENT_KIND_SYNCED") {
 		t.Errorf("exit %d\n%s%s", r.code, r.out, r.err)
@@ -343,8 +359,7 @@ func TestWatchAndTop(t *testing.T) {
 			t.Errorf("not JSON: %s", l)
 		}
 	}
-	ctx = interrupted(t, 450*time.Millisecond)
-	r = runContext(ctx, b, "", "system", "drops", "--watch=200ms")
+	r = interrupted(b, "ip4-no-route", 2, "system", "drops", "--watch=200ms")
 	if n := strings.Count(r.out, "ip4-no-route"); r.code != 0 || n < 2 {
 		t.Errorf("exit %d, shown %d times\n%s", r.code, n, r.err)
 	}
@@ -372,12 +387,25 @@ func TestDot(t *testing.T) {
 	}
 }
 
+// completes asks what may come after some words. Completion does without an answer that is late.
+func completes(t *testing.T, b *grpctest.Box, words, want string) {
+	t.Helper()
+	args := append([]string{"__complete", "--address", b.Address, "--tls-dir", b.PKI}, strings.Fields(words)...)
+	for end := time.Now().Add(time.Minute); ; {
+		r := run(t, b, "", append(args, "")...)
+		if strings.Contains(r.out, want) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Errorf("%s: %q %s", words, r.out, r.err)
+			return
+		}
+	}
+}
+
 func TestCompletion(t *testing.T) {
 	b := newBox(t)
-	r := run(t, b, "", "__complete", "--address", b.Address, "--tls-dir", b.PKI, "interface", "show", "")
-	if !strings.Contains(r.out, "eth1\neth2\n") {
-		t.Errorf("%q %s", r.out, r.err)
-	}
+	completes(t, b, "interface show", "eth1\neth2\n")
 	if r := run(t, b, "", "completion", "bash"); r.code != 0 || !strings.Contains(r.out, "__start_vnfctl") {
 		t.Errorf("exit %d", r.code)
 	}

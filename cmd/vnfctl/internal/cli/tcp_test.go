@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	dpb "millrace/api/proto/dataplane/v1"
 	"millrace/server/grpc/grpctest"
@@ -133,7 +132,7 @@ func TestTCPInEveryFormat(t *testing.T) {
 	if r.code != 0 || strings.Count(r.out, "\n") != 3 {
 		t.Errorf("exit %d\n%s%s", r.code, r.out, r.err)
 	}
-	if r := runContext(interrupted(t, 500*time.Millisecond), b, "", "tcp", "health"); r.code != 0 || !strings.Contains(r.out, "app               a                 down      -        status 503") {
+	if r := interrupted(b, "status 503", 1, "tcp", "health"); r.code != 0 || !strings.Contains(r.out, "app               a                 down      -        status 503") {
 		t.Errorf("exit %d\n%s%s", r.code, r.out, r.err)
 	}
 }
@@ -258,9 +257,6 @@ func TestTCPCompletion(t *testing.T) {
 		"tcp listener set web --congestion-control": "bbr\n",
 		"tcp listener list --pool":                  "app\n",
 	} {
-		full := append([]string{"__complete", "--address", b.Address, "--tls-dir", b.PKI}, strings.Fields(args)...)
-		if r := run(t, b, "", append(full, "")...); !strings.Contains(r.out, want) {
-			t.Errorf("%s: %q %s", args, r.out, r.err)
-		}
+		completes(t, b, args, want)
 	}
 }
