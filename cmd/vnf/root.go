@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newControl(), newPreflight(), newDataplaneArgs(), newAgent(), newVersion(), newAppliance())
+	root.AddCommand(newRun(), newControl(), newPreflight(), newSupportBundle(), newDataplaneArgs(), newAgent(), newVersion(), newAppliance())
 	return root
 }
 

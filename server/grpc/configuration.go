@@ -36,27 +36,6 @@ func roleOf(ctx context.Context) auth.Role {
 // blind says that who calls does not see users and roles.
 func blind(ctx context.Context) bool { return roleOf(ctx).At(atAAA) < auth.Read }
 
-// withoutSecrets leaves the passwords out of a copy.
-func withoutSecrets(c *config.Config) *config.Config {
-	c = c.Clone()
-	for n := range c.NetworkInstances {
-		b := c.NetworkInstances[n].BGP
-		if b == nil {
-			continue
-		}
-		for k := range b.Neighbors {
-			b.Neighbors[k].Password = ""
-		}
-		for k := range b.PeerGroups {
-			b.PeerGroups[k].Password = ""
-		}
-	}
-	for k := range c.AAA.Users {
-		c.AAA.Users[k].PasswordHash = ""
-	}
-	return c
-}
-
 func (y *systemService) store() *store.Store { return y.s.opt.Config }
 
 func (y *systemService) GetConfig(ctx context.Context, req *vnfv1.GetConfigRequest) (*vnfv1.ConfigDocument, error) {
@@ -105,7 +84,7 @@ func (y *systemService) configDocument(ctx context.Context, t *tree.Tree, format
 		return nil, err
 	}
 	if !secrets {
-		cfg = withoutSecrets(cfg)
+		cfg = cfg.WithoutSecrets()
 	}
 	if blind(ctx) {
 		shown := *cfg

@@ -106,7 +106,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddCommand(
 		a.interfaceCommand(), a.routeCommand(), a.neighborCommand(), a.bgpCommand(), a.tcpCommand(), a.systemCommand(), a.graphCommand(),
 		a.traceCommand(), a.captureCommand(), a.pingCommand(), a.tracerouteCommand(), a.configCommand(), a.topCommand(),
-		a.healthCommand(), a.versionCommand(),
+		a.healthCommand(), a.supportCommand(), a.versionCommand(),
 	)
 	wrapArgs(root)
 	return root
