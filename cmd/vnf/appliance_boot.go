@@ -20,7 +20,10 @@ func newApplianceBoot() *cobra.Command {
 		"Check the processor, size the machine for the data plane, bind its network cards, and at the first boot of an instance write the\n"+
 			"configuration and the certificates that user-data give. The unit vnf-boot runs this at each boot, when cloud-init has read them.\n"+
 			"What is wrong is told here and in day0.json in the runtime directory, and done without.",
-		(*boot.Machine).Boot)
+		func(m *boot.Machine, ctx context.Context) error {
+			resumeReset(m.Log)
+			return m.Boot(ctx)
+		})
 }
 
 func newApplianceRescan() *cobra.Command {

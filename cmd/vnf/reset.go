@@ -46,3 +46,13 @@ func newReset() *cobra.Command {
 	f.StringVarP(&o.ConfigFile, "config", "c", reset.DefaultConfigFile, "startup configuration")
 	return cmd
 }
+
+// resumeReset ends a factory reset that the power interrupted. What it can't remove keeps no machine from booting.
+func resumeReset(log *slog.Logger) {
+	switch done, err := reset.Resume(reset.Options{Logger: log}); {
+	case err != nil:
+		log.Error("a factory reset was interrupted, and can't be ended", "error", err)
+	case done:
+		log.Warn("a factory reset that was interrupted is ended")
+	}
+}
