@@ -201,6 +201,9 @@ int eal_start(const struct options *o)
 		for (char *t = strtok_r(eal, " ", &save); t != NULL; t = strtok_r(NULL, " ", &save))
 			add(&a, "%s", t);
 	}
+	/* By default DPDK tells syslog as well, and a supervisor that keeps both has each line
+	 * twice. */
+	rte_openlog_stream(stderr);
 	rc = rte_eal_init(a.n, a.v);
 	/* EAL copies what it keeps. */
 	for (int i = 0; i < a.n; i++)
