@@ -18,6 +18,7 @@ import (
 
 	vnfv1 "millrace/api/proto/vnf/v1"
 	"millrace/appliance/nic"
+	"millrace/appliance/report"
 	"millrace/appliance/sizing"
 	"millrace/preflight"
 )
@@ -76,6 +77,7 @@ func Collect(ctx context.Context, s Sources) *Status {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := s.ask(ctx, st); err != nil {
+		s.boot(st)
 		st.Control = s.inWords(ctx, "vnf.service", "does not answer")
 		st.Dataplane = s.inWords(ctx, "vnf-dataplane.service", Running)
 		st.Ports, st.PortsUp, st.Workers = 0, 0, 0
@@ -125,6 +127,19 @@ func (s *Sources) machine(st *Status) {
 	}
 	st.Machine = fmt.Sprintf("%d vCPUs, %d MiB, %d MiB of them for packets and tables", z.VCPUs, z.MemoryMiB, z.DataplaneMemoryMiB)
 	st.Notes = append(st.Notes, z.Notes...)
+}
+
+// boot is what vnf would have alarms of.
+func (s *Sources) boot(st *Status) {
+	r, err := report.Load(s.RuntimeDir)
+	if err != nil {
+		return
+	}
+	for _, p := range r.Problems {
+		if r.CPU == "" || !strings.Contains(p.Reason, r.CPU) { // the processor has its own lines
+			st.Notes = append(st.Notes, p.Error())
+		}
+	}
 }
 
 // ask asks vnf. The error of its first answer is that of all.

@@ -99,6 +99,7 @@ func sources(t *testing.T, socket string) Sources {
 	write(t, filepath.Join(dir, "nics.json"), `{"nics": [{"name": "wan", "role": "data", "pci": "0000:00:04.0", "problem": "no driver takes it"},
 		{"name": "mgmt", "role": "management", "pci": "0000:00:03.0", "netdev": "ens3"}]}`)
 	write(t, filepath.Join(dir, "sizing.json"), `{"vcpus": 2, "memory-mib": 1950, "workers": 1, "dataplane-memory-mib": 650, "notes": ["less"]}`)
+	write(t, filepath.Join(dir, "day0.json"), `{"stage": "boot", "problems": [{"field": "millrace.config", "reason": "is not taken"}]}`)
 	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
