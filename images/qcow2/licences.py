@@ -7,11 +7,14 @@ import subprocess
 
 # Short names of Debian's machine-readable copyright files (DEP-5) that mean exactly one identifier of SPDX, in lower case.
 SPDX = {
+    "afl-2.0": "AFL-2.0", "afl-2.1": "AFL-2.1", "cpl-1.0": "CPL-1.0", "fsfap": "FSFAP", "fsfullr": "FSFULLR", "ms-pl": "MS-PL", "sleepycat": "Sleepycat",
+    "bzip2-1.0.6": "bzip2-1.0.6", "unicode-dfs-2016": "Unicode-DFS-2016", "latex2e": "Latex2e", "lgpl-3.0": "LGPL-3.0-only", "lgpl-3.0+": "LGPL-3.0-or-later",
+    "gfdl-niv-1.3": "GFDL-1.3-no-invariants-only", "gfdl-niv-1.3+": "GFDL-1.3-no-invariants-or-later", "bsd-2-clause-netbsd": "BSD-2-Clause",
     "apache-2.0": "Apache-2.0", "artistic": "Artistic-1.0-Perl", "artistic-1.0": "Artistic-1.0", "artistic-2": "Artistic-2.0", "artistic-2.0": "Artistic-2.0",
     "beerware": "Beerware", "bsd-1-clause": "BSD-1-Clause", "bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause", "bsd-4-clause": "BSD-4-Clause",
     "bsd-2": "BSD-2-Clause", "bsd-3": "BSD-3-Clause", "bsd-4-clause-uc": "BSD-4-Clause-UC", "bsl-1.0": "BSL-1.0", "cc0": "CC0-1.0", "cc0-1.0": "CC0-1.0",
     "cc-by-3.0": "CC-BY-3.0", "cc-by-4.0": "CC-BY-4.0", "cc-by-sa-3.0": "CC-BY-SA-3.0", "cc-by-sa-4.0": "CC-BY-SA-4.0", "curl": "curl",
-    "expat": "MIT", "mit": "MIT", "gap": "FSFAP", "isc": "ISC", "mpl-1.1": "MPL-1.1", "mpl-2.0": "MPL-2.0", "openldap-2.8": "OLDAP-2.8", "openssl": "OpenSSL",
+    "expat": "MIT", "mit": "MIT", "isc": "ISC", "mpl-1.1": "MPL-1.1", "mpl-2.0": "MPL-2.0", "openldap-2.8": "OLDAP-2.8", "openssl": "OpenSSL",
     "psf-2": "PSF-2.0", "psf-2.0": "PSF-2.0", "python-2.0": "Python-2.0", "unlicense": "Unlicense", "vim": "Vim", "x11": "X11", "zlib": "Zlib", "zpl-2.1": "ZPL-2.1",
     "agpl-3": "AGPL-3.0-only", "agpl-3+": "AGPL-3.0-or-later", "lgpl-2": "LGPL-2.0-only", "lgpl-2+": "LGPL-2.0-or-later", "lgpl-2.0": "LGPL-2.0-only",
     "lgpl-2.0+": "LGPL-2.0-or-later", "lgpl-2.1": "LGPL-2.1-only", "lgpl-2.1+": "LGPL-2.1-or-later", "lgpl-3": "LGPL-3.0-only", "lgpl-3+": "LGPL-3.0-or-later",

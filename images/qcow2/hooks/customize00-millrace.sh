@@ -50,9 +50,19 @@ kernel=$(basename "$(ls -d "$root"/lib/modules/*)")
 [ -L "$root/initrd.img" ] || { echo "no /initrd.img" >&2; exit 1; }
 rm -f "$root/vmlinuz.old" "$root/initrd.img.old"
 
+# --- the units' order: from a cycle systemd frees itself by leaving units out, at boot ---
+if chroot "$root" systemd-analyze --man=no verify multi-user.target 2>&1 | grep -i 'cycle'; then
+    echo "the units' order has a cycle" >&2
+    exit 1
+fi
+
+# --- what dpkg and apt keep to at upgrades ---
+mv "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/50-millrace-image"
+mv "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/apt/apt.conf.d/50-millrace-image"
+
 # --- nothing of the builder, nothing that differs between builds ---
 rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/* "$root/etc/apt/preferences.d/lock.pref"
-rm -f "$root/etc/resolv.conf"
+rm -f "$root/etc/resolv.conf" "$root/etc/.resolv.conf.systemd-resolved.bak"
 ln -s ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/cache/ldconfig/* "$root"/var/log/apt
 rm -f "$root"/var/log/*.log "$root"/var/log/dpkg* "$root"/var/log/{btmp,wtmp,lastlog,faillog} "$root"/var/lib/dpkg/*-old "$root"/var/cache/debconf/*-old
