@@ -52,4 +52,25 @@ deps-openstack:
 	$(call need,$(DEPS_OPENSTACK))
 
 test-openstack: go deps-openstack ## the Heat templates in Heat's engine, their user-data against our schema, the image in a Glance
-	nice images/openstack/tests/run.sh
+	MILLRACE_IMAGE=$(MILLRACE_IMAGE) nice images/openstack/tests/run.sh
+
+# The descriptor: CSAR_KEY and CSAR_CERTIFICATE (PEM, RSA or EC) sign it; without, with a key made for it, which nobody else trusts. CSAR_IMAGE_URL says where the
+# image is to be fetched; without, it is in the package.
+DEPS_CSAR        := python3 python3-yaml openssl
+CSAR_KEY         ?=
+CSAR_CERTIFICATE ?=
+CSAR_IMAGE_URL   ?=
+
+.PHONY: csar test-csar
+
+images: csar
+
+csar: qcow2 ## the descriptor with the image as an ETSI package, signed by CSAR_KEY and CSAR_CERTIFICATE
+	$(call need,$(DEPS_CSAR))
+	images/vnfd/csar.sh $(IMAGES)/millrace.qcow2 '$(VERSION)' '$(CSAR_KEY)' '$(CSAR_CERTIFICATE)' '$(CSAR_IMAGE_URL)' $(IMAGES)/millrace.csar
+
+test-csar: deps-build ## the ETSI package: checked by us, by openssl and by a TOSCA processor of others; broken ones are found
+	$(call need,$(DEPS_CSAR))
+	@mkdir -p $(BIN)/tools
+	cd images/vnfd/tools && CGO_ENABLED=0 go build -o $(CURDIR)/$(BIN)/tools/ tool
+	PUCCINI=$(CURDIR)/$(BIN)/tools/puccini-tosca MILLRACE_CSAR=$(CURDIR)/$(IMAGES)/millrace.csar nice /usr/bin/python3 images/vnfd/tests/test_csar.py
