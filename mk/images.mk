@@ -19,6 +19,22 @@ image-lock: qcow2 ## take the versions of Debian's packages that the mirror has 
 	(echo "# Versions of Debian's packages that the image is built of; written by make image-lock."; grep -v '^millrace-' $(IMAGES)/millrace.packages) \
 		>images/qcow2/packages.lock
 
+# CycloneDX's schemas, by which the SBOM is checked, are in a package of npm.
+DEPS_TEST_QCOW2 := python3-jsonschema qemu-utils gdisk mtools e2fsprogs
+CYCLONEDX       := $(BUILD)/cyclonedx
+
+.PHONY: test-qcow2 test-libvirt
+
+test-qcow2: deps-images ## look at the built VM image without booting it: partitions, filesystem, what must not be in it, SBOM
+	$(call need,$(DEPS_TEST_QCOW2))
+	$(if $(shell command -v npm),,$(call need,npm))
+	@test -d $(CYCLONEDX)/node_modules || npm install --silent --no-audit --no-fund --ignore-scripts --omit=optional --prefix $(CYCLONEDX) @cyclonedx/cyclonedx-library@10.3.0
+	images/qcow2/test.sh $(IMAGES) $(CYCLONEDX)/node_modules/@cyclonedx/cyclonedx-library/res/schema
+
+test-libvirt: ## the domain for libvirt, by libvirt's schemas
+	$(call need,libvirt-clients libxml2-utils)
+	virt-xml-validate images/libvirt/millrace.xml domain
+
 # What boots the image: MILLRACE_IMAGE and MILLRACE_PACKAGES name others than those just built, RUN=regexp selects tests.
 DEPS_TEST_IMAGE   := qemu-system-x86 qemu-utils ovmf genisoimage openssh-client dnsmasq-base dpkg-dev
 MILLRACE_IMAGE    ?= $(CURDIR)/$(IMAGES)/millrace.qcow2
