@@ -180,7 +180,9 @@ interfaces:
 	g.ok(yaml.Unmarshal(doc, &data))
 	tree, err := yaml.Marshal(data.Millrace.Config)
 	g.ok(err)
-	text := strings.NewReplacer("10.0.3.10", fmt.Sprintf("10.0.3.%d", 10+i), fmt.Sprint(groupFirst), fmt.Sprint(groupFirst+i)).Replace(string(tree))
+	// Here NICs are the kernel's.
+	text := strings.NewReplacer("10.0.3.10", fmt.Sprintf("10.0.3.%d", 10+i), "10.9.0.10", fmt.Sprintf("10.9.0.%d", 10+i),
+		fmt.Sprint(groupFirst), fmt.Sprint(groupFirst+i), "devargs: nic=", "iface: ").Replace(string(tree))
 	file := filepath.Join(g.lab.Dir, fmt.Sprintf("m%d.tree", i))
 	g.ok(os.WriteFile(file, []byte(text), 0o600))
 	_, err = box.Ctl("config", "load", "--merge", file)

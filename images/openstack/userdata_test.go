@@ -3,36 +3,30 @@ package openstack
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/yaml"
-
+	"millrace/appliance/cloud"
 	"millrace/server/config"
 	"millrace/server/model"
 	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
 
-// checkUserData holds the configuration in user-data against the schema and what it means against the rules of a configuration.
+// checkUserData reads user-data as the appliance does, holds the configuration in it against the schema, and what it means against the
+// rules of a configuration.
 func checkUserData(s *schema.Schema, doc []byte) (*config.Config, error) {
-	if !bytes.HasPrefix(doc, []byte("#cloud-config\n")) {
-		return nil, fmt.Errorf("user-data is not for cloud-init")
+	d, problems := (&cloud.Instance{UserData: doc}).Day0()
+	for _, p := range problems {
+		return nil, p
 	}
-	var data struct {
-		Millrace struct {
-			Config json.RawMessage   `json:"config"`
-			TLS    map[string]string `json:"tls"`
-		} `json:"millrace"`
+	if d.Config == nil {
+		return nil, errors.New("no configuration in the user-data")
 	}
-	if err := yaml.UnmarshalStrict(doc, &data); err != nil {
-		return nil, err
-	}
-	t, err := tree.Parse(s, data.Millrace.Config)
+	t, err := tree.Parse(s, d.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +78,7 @@ func TestUserData(t *testing.T) {
 		{`"port": 80`, `"port": "80"`}, {`"port": 80`, `"port": 80000`}, {`"interface": "lo0"`, `"interface": "lo1"`},
 		{`["virtual-only"]`, `["virtual-onl"]`}, {`"pool": "backends"`, `"pool": "backend"`}, {`"openconfig-interfaces:interfaces"`, `"openconfig-interface:interfaces"`},
 		{`"hold-time": 9`, `"hold-time": 1`}, {`"as": `, `"az": `},
+		{"#cloud-config", "#cloud-confg"}, {"millrace:", "milrace:"}, {"tls: {}", "tls: 5"},
 	} {
 		broken := bytes.Replace(doc, []byte(change[0]), []byte(change[1]), 1)
 		if bytes.Equal(broken, doc) {

@@ -99,6 +99,10 @@ class Cloud:
         self.used[network] = self.used.get(network, 9) + 1
         return str(n[self.used[network]])
 
+    def subnet(self, network, address):
+        n = next(n for n in map(ipaddress.ip_network, self.networks[network]) if ipaddress.ip_address(address) in n)
+        return {"cidr": str(n), "ip_version": n.version, "gateway_ip": str(n[1])}
+
     def make(self, kind, name, props):
         """The id of a resource of a kind, and its attributes."""
         made = f"made-{name}"
@@ -115,6 +119,8 @@ class Cloud:
                 raise ValueError(f"{name}: Neutron takes neither groups nor address pairs without port security")
             fixed = [f.get("ip_address") for f in props["fixed_ips"] or []] or [None]
             attrs["fixed_ips"] = [{"ip_address": self.address(props["network"], f)} for f in fixed]
+            attrs["subnets"] = [self.subnet(props["network"], f["ip_address"]) for f in attrs["fixed_ips"]]
+            attrs["network"] = {"mtu": 1450}
         elif kind == "OS::Neutron::FloatingIP":
             attrs["floating_ip_address"] = "198.51.100.77"
         elif kind == "OS::Heat::ScalingPolicy":

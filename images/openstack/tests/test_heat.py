@@ -100,7 +100,13 @@ class Heat(unittest.TestCase):
         self.assertEqual(made.props["wan_net"]["value_specs"], {"mtu": 1500})
         self.assertEqual(sorted(r["port_range_min"] for r in made.props["management_group"]["rules"]), [22, 9339])
         text, data = cloud.user_data(s)
-        self.assertEqual(data, {"millrace": {"config": {}, "tls": {}}})
+        self.assertEqual(data["millrace"]["tls"], {})
+        config = data["millrace"]["config"]
+        have = {i["name"]: (i["config"]["mtu"], [(a["ip"], a["config"]["prefix-length"]) for a in
+                                                 i["subinterfaces"]["subinterface"][0]["openconfig-if-ip:ipv4"]["addresses"]["address"]])
+                for i in config["openconfig-interfaces:interfaces"]["interface"]}
+        self.assertEqual(have, {"wan": (1464, [(made.outputs["wan_address"], 24)]), "lan": (1464, [("10.20.0.1", 24)])})
+        self.assertIn('"next-hop": "203.0.113.1"', text)
         self.golden("router.user-data", text)
 
     def test_day_0(self):
@@ -108,12 +114,18 @@ class Heat(unittest.TestCase):
         tree = {"openconfig-system:system": {"config": {"hostname": "edge1", "login-banner": "say \"hello\":\n# $tls $configuration"}}}
         made = self.make("millrace.yaml", {"key_name": "operator", "configuration": tree, "orchestrator_ca": ca, "certificate": ca, "private_key": key})
         text, data = cloud.user_data(self.servers(made)[0])
-        self.assertEqual(data["millrace"], {"config": tree, "tls": {"ca": ca, "certificate": ca, "key": key}})
+        self.assertEqual(data["millrace"]["tls"], {"ca": ca, "certificate": ca, "key": key})
+        config = data["millrace"]["config"]
+        self.assertEqual(config["openconfig-system:system"], tree["openconfig-system:system"])
+        # What is given replaces what the template makes, by section.
+        own = {"openconfig-interfaces:interfaces": {"interface": []}}
+        made = self.make("millrace.yaml", {"key_name": "operator", "configuration": own, "default_route": False})
+        self.assertEqual(cloud.user_data(self.servers(made)[0])[1]["millrace"]["config"], own)
         self.assertLess(len(base64.b64encode(text.encode())), 65535, "Nova takes no more")
 
     def test_existing_networks(self):
         made = self.make("millrace.yaml", {
-            "key_name": "operator", "management_network": "office", "wan_network": "external", "lan_network": "inside", "lan_address": "10.9.0.1",
+            "key_name": "operator", "management_network": "office", "wan_network": "external", "default_route": False, "lan_network": "inside", "lan_address": "10.9.0.1",
             "management_clients": "2001:db8::/32", "wan_address": "198.51.100.9", "wan_vnic_type": "direct", "availability_zone": "rack2"})
         self.assertNotIn("OS::Neutron::Net", made.kinds.values())
         self.assertEqual(made.outputs["gnmi_target"], f"[{made.outputs['management_address']}]:9339")
@@ -122,6 +134,18 @@ class Heat(unittest.TestCase):
         self.assertEqual({r["ethertype"] for r in made.props["management_group"]["rules"]}, {"IPv6"})
         self.assertEqual(made.props["management_ping"]["protocol"], "icmpv6")
         self.assertEqual(self.servers(made)[0]["availability_zone"], "rack2")
+        text, data = cloud.user_data(self.servers(made)[0])
+        self.assertEqual(list(data["millrace"]["config"]), ["openconfig-interfaces:interfaces"])
+        self.golden("router-existing.user-data", text)
+
+    def test_ipv6_data_network(self):
+        self.cloud.networks["wan6"] = ["2001:db8:6::/64"]
+        made = self.make("millrace.yaml", {"key_name": "operator", "wan_network": "wan6", "default_route": False})
+        text, data = cloud.user_data(self.servers(made)[0])
+        wan = data["millrace"]["config"]["openconfig-interfaces:interfaces"]["interface"][0]["subinterfaces"]["subinterface"][0]
+        self.assertEqual(wan["openconfig-if-ip:ipv6"]["addresses"]["address"][0]["config"], {"ip": made.outputs["wan_address"], "prefix-length": 64})
+        self.assertEqual(wan["openconfig-if-ip:ipv4"]["addresses"]["address"], [])
+        self.golden("router-ipv6.user-data", text)
 
     def test_floating(self):
         made = self.make("millrace.yaml", {"key_name": "operator", "floating_network": "external"})
