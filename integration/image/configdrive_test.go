@@ -359,23 +359,23 @@ func (b *bed) tryUpgrade() {
 
 // tryBundle: the bundle for support has all that helps and nothing secret.
 func (b *bed) tryBundle() {
-	file := filepath.Join(b.lab.Dir, "bundle.tar")
+	file := filepath.Join(b.lab.Dir, "bundle.tar.gz")
 	if out, err := b.ctl("support-bundle", "--output", file); err != nil {
 		b.fatalf("%v\n%s", err, out)
 	}
-	names := command(b.t, "tar", "-tf", file)
+	names := command(b.t, "tar", "-tzf", file)
 	b.t.Log(strings.Fields(names))
 	dir := filepath.Join(b.lab.Dir, "bundle")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	command(b.t, "tar", "-xf", file, "-C", dir)
+	command(b.t, "tar", "-xzf", file, "-C", dir)
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		content, err := os.ReadFile(path)
-		for _, secret := range []string{bgpPassword, "PRIVATE KEY"} {
+		for _, secret := range []string{bgpPassword, "PRIVATE KEY-----"} {
 			if bytes.Contains(content, []byte(secret)) {
 				b.t.Errorf("%s has a secret, %q", strings.TrimPrefix(path, dir), secret)
 			}
@@ -385,7 +385,7 @@ func (b *bed) tryBundle() {
 	if err != nil {
 		b.t.Error(err)
 	}
-	for _, want := range []string{"config", "log", "version"} {
+	for _, want := range []string{"/config/tree.json", "/logs/journal.txt", "/system.json", "/appliance/nics.json", "/manifest.json"} {
 		if !strings.Contains(names, want) {
 			b.t.Errorf("nothing of %q in the bundle:\n%s", want, names)
 		}
