@@ -15,6 +15,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	vnfv1 "millrace/api/proto/vnf/v1"
 	"millrace/internal/lab"
 )
 
@@ -31,6 +32,7 @@ type group struct {
 	lab     *lab.Lab
 	client  *lab.NS
 	routers []*lab.FRR
+	router  *lab.Box // in place of them
 	members []*lab.Box
 }
 
@@ -41,7 +43,8 @@ const (
 	groupFirst = 4200000778 // AS number of the first member
 )
 
-func newGroup(t *testing.T, n int) *group {
+// newGroup makes a group of n members, with r1 and r2 FRR, or with one router that is Millrace.
+func newGroup(t *testing.T, n int, millrace bool) *group {
 	t.Helper()
 	g := &group{t: t, lab: newLab(t, "ecmp")}
 	t.Cleanup(func() {
@@ -65,13 +68,47 @@ func newGroup(t *testing.T, n int) *group {
 	backends.Addr("eth0", "10.9.0.3/16")
 
 	g.client.Addr("lo", "198.51.100.1/32")
+	if millrace {
+		r := g.lab.NS("r1")
+		g.lab.Veth(g.client, "eth1", r, "out")
+		g.client.Addr("eth1", "10.0.1.2/24")
+		g.client.IP("route", "add", "default", "src", "198.51.100.1", "via", "10.0.1.1")
+		plug(r, "edge", edge)
+	} else {
+		g.pair(plug)
+	}
+	if err := g.lab.Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	g.backends(backends)
+	if millrace {
+		g.router = g.millrace()
+	} else {
+		for i := 1; i <= 2; i++ {
+			f, err := g.lab.ForwardingFRR(g.lab.NS(fmt.Sprintf("r%d", i)), g.frr(i))
+			g.ok(err)
+			g.routers = append(g.routers, f)
+		}
+	}
+	for i := range n {
+		ns := g.lab.NS(fmt.Sprintf("m%d", i))
+		plug(ns, "edge", edge)
+		plug(ns, "inside", inside)
+		g.members = append(g.members, g.member(ns, i))
+	}
+	return g
+}
+
+// pair makes the namespaces of the two routers, between the client and the edge, whose kernel spreads by addresses and ports.
+func (g *group) pair(plug func(ns *lab.NS, name string, sw *lab.NS)) {
 	hops := []string{"route", "add", "default", "src", "198.51.100.1"}
 	for i := 1; i <= 2; i++ {
 		r := g.lab.NS(fmt.Sprintf("r%d", i))
 		g.lab.Veth(g.client, fmt.Sprintf("eth%d", i), r, "eth0")
 		g.client.Addr(fmt.Sprintf("eth%d", i), fmt.Sprintf("10.0.%d.2/24", i))
 		r.Addr("eth0", fmt.Sprintf("10.0.%d.1/24", i))
-		plug(r, "eth1", edge)
+		plug(r, "eth1", g.lab.NS("edge"))
 		r.Addr("eth1", fmt.Sprintf("10.0.3.%d/24", i+1))
 		r.Addr("eth1", fmt.Sprintf("2001:db8:3::%d/64", i+1))
 		r.IP("route", "add", "198.51.100.0/24", "via", fmt.Sprintf("10.0.%d.2", i))
@@ -85,23 +122,6 @@ func newGroup(t *testing.T, n int) *group {
 	for _, ns := range []*lab.NS{g.client, g.lab.NS("r1"), g.lab.NS("r2")} {
 		ns.Sysctl("net.ipv4.conf.all.rp_filter", "0")
 	}
-	if err := g.lab.Err(); err != nil {
-		t.Fatal(err)
-	}
-
-	g.backends(backends)
-	for i := 1; i <= 2; i++ {
-		f, err := g.lab.ForwardingFRR(g.lab.NS(fmt.Sprintf("r%d", i)), g.frr(i))
-		g.ok(err)
-		g.routers = append(g.routers, f)
-	}
-	for i := range n {
-		ns := g.lab.NS(fmt.Sprintf("m%d", i))
-		plug(ns, "edge", edge)
-		plug(ns, "inside", inside)
-		g.members = append(g.members, g.member(ns, i))
-	}
-	return g
 }
 
 func (g *group) ok(err error) {
@@ -117,7 +137,11 @@ func (g *group) tell() {
 		out, err := r.VTY("show bgp summary", "show ip route")
 		g.t.Logf("%s %v", out, err)
 	}
-	for _, m := range g.members {
+	boxes := g.members
+	if g.router != nil {
+		boxes = append(boxes, g.router)
+	}
+	for _, m := range boxes {
 		for _, about := range [][]string{{"bgp", "neighbors"}, {"system", "alarms"}, {"tcp", "vip", "list"}} {
 			if out, err := m.Ctl(about...); err == nil {
 				g.t.Log(out)
@@ -163,6 +187,36 @@ router bgp %[2]d
 `, i+1, groupFRR)
 }
 
+// millrace is one of ours as the router.
+func (g *group) millrace() *lab.Box {
+	box, err := g.lab.Box(g.lab.NS("r1"), lab.BoxOptions{Name: "r1", Config: fmt.Sprintf(`
+interfaces:
+  - {name: out, type: port, iface: out, addresses: [10.0.1.1/24]}
+  - {name: edge, type: port, iface: edge, addresses: [10.0.3.2/24, "2001:db8:3::2/64"]}
+network-instances:
+  - name: default
+    static-routes: [{prefix: 198.51.100.0/24, next-hops: [{address: 10.0.1.2}]}]
+    bgp:
+      asn: %d
+      router-id: 10.0.3.2
+      multipath: {ebgp: 64}
+      networks: [198.51.100.0/24]
+      neighbors:
+%s`, groupFRR, groupNeighbors(3))})
+	g.ok(err)
+	g.ok(box.WaitInterfaces("out", "edge"))
+	return box
+}
+
+// groupNeighbors are the members as a router of ours has them.
+func groupNeighbors(n int) string {
+	var s strings.Builder
+	for i := range n {
+		fmt.Fprintf(&s, "        - {address: 10.0.3.%d, remote-as: %d, password: s3cret, connect-retry: 1, %s}\n", 10+i, groupFirst+i, bothFamilies)
+	}
+	return s.String()
+}
+
 // member starts one with the configuration that the template makes, of which it changes what the template makes of the address.
 func (g *group) member(ns *lab.NS, i int) *lab.Box {
 	box, err := g.lab.Box(ns, lab.BoxOptions{Name: fmt.Sprintf("m%d", i), Config: fmt.Sprintf(`
@@ -194,6 +248,9 @@ interfaces:
 func (g *group) hops(n int) {
 	g.t.Helper()
 	g.ok(lab.Eventually(40*time.Second, func() error {
+		if g.router != nil {
+			return g.routerHops(n)
+		}
 		for _, r := range []string{"r1", "r2"} {
 			for _, show := range [][]string{{"-4", "route", "show", groupVIP}, {"-6", "route", "show", groupVIP6}} {
 				out, err := g.lab.NS(r).Output("ip", show...)
@@ -207,6 +264,20 @@ func (g *group) hops(n int) {
 		}
 		return nil
 	}))
+}
+
+// routerHops is hops where the router is ours.
+func (g *group) routerHops(n int) error {
+	for _, vip := range []string{groupVIP + "/32", groupVIP6 + "/128"} {
+		rs, err := items(g.router, func() *vnfv1.Route { return new(vnfv1.Route) }, "route", "list", vip)
+		if err != nil {
+			return err
+		}
+		if len(rs) != 1 || len(rs[0].GetResolvedNextHops()) != n || rs[0].GetFibState() != vnfv1.FibState_FIB_STATE_INSTALLED {
+			return fmt.Errorf("%s has not %d next hops: %v", vip, n, rs)
+		}
+	}
+	return nil
 }
 
 // conn is a client's connection: one member ends it as long as it lasts.
@@ -289,7 +360,7 @@ func (g *group) lost(conns []*conn, where []string, left string) (share, others 
 // TestECMPGroup: three appliances share the connections to one address; when they leave, one after the other, what they had is lost,
 // new connections go to the others, and when one comes it gets its share.
 func TestECMPGroup(t *testing.T) {
-	g := newGroup(t, 3)
+	g := newGroup(t, 3, false)
 	g.hops(3)
 	conns, where := g.connect(180)
 	spread(t, where, "10.9.0.10", "10.9.0.11", "10.9.0.12")
@@ -321,4 +392,21 @@ func TestECMPGroup(t *testing.T) {
 	g.hops(2)
 	_, where = g.connect(120)
 	spread(t, where, "10.9.0.10", "10.9.0.11")
+}
+
+// TestECMPResilient: with a router of ours, whose groups keep flows where they are, only the share of the one that leaves is lost.
+func TestECMPResilient(t *testing.T) {
+	g := newGroup(t, 3, true)
+	g.hops(3)
+	conns, where := g.connect(180)
+	spread(t, where, "10.9.0.10", "10.9.0.11", "10.9.0.12")
+	g.members[1].Proc.Stop()
+	g.hops(2)
+	share, others := g.lost(conns, where, "10.9.0.11")
+	t.Logf("3 to 2: lost %d of the one that left, %d of the others, of %d", share, others, len(conns))
+	if others > 0 || share == 0 {
+		t.Errorf("lost %d connections of who stayed, %d of who left", others, share)
+	}
+	_, where = g.connect(60)
+	spread(t, where, "10.9.0.10", "10.9.0.12")
 }
