@@ -90,3 +90,13 @@ test-csar: deps-build ## the ETSI package: checked by us, by openssl and by a TO
 	@mkdir -p $(BIN)/tools
 	cd images/vnfd/tools && CGO_ENABLED=0 go build -o $(CURDIR)/$(BIN)/tools/ tool
 	PUCCINI=$(CURDIR)/$(BIN)/tools/puccini-tosca MILLRACE_CSAR=$(CURDIR)/$(IMAGES)/millrace.csar nice /usr/bin/python3 images/vnfd/tests/test_csar.py
+
+# A Debian of its own is booted in a namespace container: MILLRACE_PACKAGES names others than those just built.
+DEPS_TEST_PACKAGES := mmdebstrap systemd-container lintian fping ethtool iproute2 util-linux procps
+
+.PHONY: test-packages
+
+test-packages: packages ## install, run, upgrade, remove and purge the packages, with packets passing meanwhile
+	$(call need,$(DEPS_TEST_PACKAGES))
+	lintian --fail-on error,warning --allow-root $(BUILD)/packages/*.deb
+	nice images/packages/test.sh $(BUILD)/packages $(BUILD)/packages-test

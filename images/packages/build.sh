@@ -3,13 +3,13 @@
 # build.sh OUTPUT: builds the programs as they are delivered, and packs them. The same commit gives the same bytes, wherever and whenever it is built, with
 # the same compilers and libraries.
 #   PACKAGES="millrace-vnf ..."  only these            VERSION=1.2.3  another version than git's (the upgrade test)
-#   NO_BUILD=1                   pack what was built before
+#   NO_BUILD=1                   pack what was built before, into WORK=folder
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 mkdir -p "$1"
 output=$(cd "$1" && pwd)
-work=$output/work
+work=${WORK:-$output/work}
 stage=$work/stage
 
 described=$(git -C "$root" describe --tags --always --dirty)
