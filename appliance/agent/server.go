@@ -156,13 +156,14 @@ func (s *Server) client(ctx context.Context, nc *net.UnixConn) {
 		s.log.Error("who connects", "error", err)
 		return
 	}
+	_ = nc.SetReadDeadline(time.Now().Add(readPatience))
+	line, err := bufio.NewReaderSize(io.LimitReader(nc, MaxRequest), MaxRequest).ReadBytes('\n')
+	// Only now: a client that is still writing would not get to read the answer.
 	if uid != 0 && !slices.Contains(s.opt.Users, uid) {
 		s.log.Warn("refused", "uid", uid, "pid", pid)
 		s.send(nc, answer{Error: &Error{Reason: fmt.Sprintf("user %d may not use the agent", uid)}}, nil)
 		return
 	}
-	_ = nc.SetReadDeadline(time.Now().Add(readPatience))
-	line, err := bufio.NewReaderSize(io.LimitReader(nc, MaxRequest), MaxRequest).ReadBytes('\n')
 	switch {
 	case len(line) == MaxRequest && err != nil:
 		s.send(nc, answer{Error: &Error{Reason: fmt.Sprintf("a request has %d bytes at most", MaxRequest)}}, nil)
