@@ -232,6 +232,24 @@ class Glance(unittest.TestCase):
         names = {i["ID"]: i["Name"] for i in self.openstack("image", "list")}
         self.assertEqual((names[first], names[second]), (f"millrace-{first}", "millrace"))
 
+    def test_damaged(self):
+        """What Glance got is not what was to be sent: it does not stay there."""
+        path = self.image("damaged.qcow2")
+        folder = os.path.join(self.dir, "bin")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "openstack"), "w", encoding="ascii") as f:
+            f.write('#!/bin/sh\n[ "$1 $2" = "image create" ] && echo x >>"$4"\nexec /usr/bin/openstack "$@"\n')
+            os.fchmod(f.fileno(), 0o755)
+        # The hash of the file is told as it was before.
+        with open(os.path.join(folder, "sha512sum"), "w", encoding="ascii") as f:
+            f.write(f'#!/bin/sh\necho {sha512(path)}  "$1"\n')
+            os.fchmod(f.fileno(), 0o755)
+        r = subprocess.run((UPLOAD, "--name", "damaged", path), capture_output=True, text=True, check=False,
+                           env={**self.env, "PATH": folder + ":" + self.env["PATH"]})
+        self.assertNotEqual(r.returncode, 0)
+        self.assertIn("Glance stored something else", r.stderr)
+        self.assertNotIn("damaged", [i["Name"] for i in self.openstack("image", "list")])
+
     def test_refused(self):
         path = self.image("refused.qcow2")
         raw = os.path.join(self.dir, "raw")
