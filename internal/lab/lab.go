@@ -230,8 +230,12 @@ func run(name string, args ...string) error {
 	return err
 }
 
-// Eventually calls f until it returns nil or the time is up; then it returns the last error.
+// slow is how many times longer things may take than they do on a machine of one's own.
+const slow = 6
+
+// Eventually calls f until it returns nil, or has not for much longer than it should take; then it returns the last error.
 func Eventually(timeout time.Duration, f func() error) error {
+	timeout *= slow
 	deadline := time.Now().Add(timeout)
 	for {
 		err := f()

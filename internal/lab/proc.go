@@ -71,13 +71,13 @@ func (p *Proc) Stop() {
 	<-p.done
 }
 
-// Wait returns when the process has ended, or an error when the time is up.
+// Wait returns when the process has ended, or an error when it has not for much longer than it should take.
 func (p *Proc) Wait(timeout time.Duration) error {
 	select {
 	case <-p.done:
 		return nil
-	case <-time.After(timeout):
-		return fmt.Errorf("%s still runs after %v", filepath.Base(p.cmd.Path), timeout)
+	case <-time.After(slow * timeout):
+		return fmt.Errorf("%s still runs after %v", filepath.Base(p.cmd.Path), slow*timeout)
 	}
 }
 
