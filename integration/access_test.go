@@ -45,7 +45,7 @@ type accessBed struct {
 
 // login makes a call one of a user.
 func (b *accessBed) login(user, password string) context.Context {
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
 	b.t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, "username", user, "password", password)
 }
@@ -349,7 +349,7 @@ func (b *accessBed) secrets() {
 // cli is a client of others with a user and a password, over TLS without a certificate.
 func (b *accessBed) cli() {
 	run := func(password string, args ...string) (string, error) {
-		ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
 		defer cancel()
 		cmd := b.box.NS.Command(ctx, filepath.Join(filepath.Dir(b.lab.Bin("vnf")), "tools", "gnmi_cli"), append([]string{
 			"-address", "127.0.0.1:9339", "-ca_crt", filepath.Join(b.box.TLSDir(), "ca.pem"), "-server_name", "localhost", "-with_user_pass",
@@ -426,7 +426,7 @@ func (b *accessBed) revoked() {
 		b.ok(err)
 	}
 	b.ok(b.drop(b.as("root"), usersPath+"/user[username=leaver]"))
-	end := time.Now().Add(10 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for err == nil && time.Now().Before(end) {
 		_, err = s.Recv()
 	}

@@ -328,7 +328,7 @@ func TestAPIOnlyForOperators(t *testing.T) {
 		{"TLS 1.2", credentials.NewTLS(old), false},
 		{"no TLS", insecure.NewCredentials(), false},
 	} {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		_, _, err := discover(ctx, dialBox(t, b.box, c.creds))
 		cancel()
 		if c.ok != (err == nil) || err != nil && status.Code(err) != codes.Unavailable && !errors.Is(err, io.EOF) {
@@ -339,7 +339,7 @@ func TestAPIOnlyForOperators(t *testing.T) {
 		args := append([]string{"s_client", "-connect", "127.0.0.1:9339", "-alpn", "h2", "-CAfile", filepath.Join(b.box.TLSDir(), "ca.pem"),
 			"-verify_return_error", "-verify_hostname", "localhost"}, more...)
 		// Standard input ends at once, and with it the session; -ign_eof waits for the server's alert.
-		out, _ := b.box.NS.Output("timeout", append([]string{"3", "openssl"}, append(args, "-ign_eof")...)...)
+		out, _ := b.box.NS.Output("timeout", append([]string{"10", "openssl"}, append(args, "-ign_eof")...)...)
 		return out
 	}
 	if out := openssl(); !strings.Contains(out, "certificate required") {

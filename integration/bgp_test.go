@@ -431,11 +431,13 @@ func TestBGPPrefixLimit(t *testing.T) {
 	b.ok(bird.Configure("protocol device {}\n" + many(20)))
 	b.alarm(true, "more prefixes")
 	b.gone("203.0.107.0/24", "203.0.115.0/24")
-	s, err := b.session("10.0.2.2")
-	b.ok(err)
-	if !strings.Contains(s.GetDownReason(), "prefix limit") {
-		t.Errorf("down reason %q", s.GetDownReason())
-	}
+	b.eventually(5*time.Second, func() error {
+		s, err := b.session("10.0.2.2")
+		if err == nil && !strings.Contains(s.GetDownReason(), "prefix limit") {
+			err = fmt.Errorf("down reason %q", s.GetDownReason())
+		}
+		return err
+	})
 	// It stays down by itself.
 	b.steady(4*time.Second, func() error {
 		s, err := b.session("10.0.2.2")

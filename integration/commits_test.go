@@ -56,7 +56,7 @@ func TestCommits(t *testing.T) {
 	if out := load("kept", "--comment", "the good one"); !strings.Contains(out, "-> kept") {
 		t.Errorf("load said %s", out)
 	}
-	load("brief", "--confirm", "2s")
+	load("brief", "--confirm", "6s")
 	has("hostname: brief", "config", "show")
 	has("hostname: kept", "config", "show")
 	has("not confirmed in time", "config", "history")

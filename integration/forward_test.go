@@ -73,7 +73,7 @@ func (r *router) transferSize(from, to *lab.NS, dst string, size int) {
 		}
 		return err
 	})
-	r.run(from, "sh", "-c", fmt.Sprintf("exec timeout 20 ncat %s --send-only %s 5001 <%s", fam, dst, src))
+	r.run(from, "sh", "-c", fmt.Sprintf("exec timeout 100 ncat %s --send-only %s 5001 <%s", fam, dst, src))
 	if err := server.Wait(20 * time.Second); err != nil {
 		r.t.Fatal(err)
 	}
@@ -174,8 +174,10 @@ func TestPortHotAddRemove(t *testing.T) {
 	c := r.lab.NS("c")
 	r.reach(r.a, "10.0.2.2")
 	r.reach(r.a, "2001:db8:2::2")
-	v4 := r.startFlow(r.a, "10.0.2.2", 2500, 2*time.Millisecond)
-	v6 := r.startFlow(r.a, "2001:db8:2::2", 2500, 2*time.Millisecond)
+	const n = 3500
+	v4 := r.startFlow(r.a, "10.0.2.2", n, 2*time.Millisecond)
+	v6 := r.startFlow(r.a, "2001:db8:2::2", n, 2*time.Millisecond)
+	rounds := 0 // while the flows went
 	for range 3 {
 		r.apply(routerOptions{interfaces: third})
 		if err := r.box.WaitInterfaces("eth3"); err != nil {
@@ -190,18 +192,19 @@ func TestPortHotAddRemove(t *testing.T) {
 		if r.hasRoute("10.0.3.0/24") {
 			t.Error("the route to eth3's subnet is still there")
 		}
+		if v4.p.Running() && v6.p.Running() {
+			rounds++
+		}
 	}
-	if !v4.p.Running() {
-		t.Error("the flow ended before the changes did; the test shows nothing")
+	if rounds == 0 {
+		t.Error("the flows ended before the changes did; the test shows nothing")
 	}
 	for _, f := range []*flow{v4, v6} {
-		if sent, lost := f.finish(); lost != 0 || sent != 2500 {
+		if sent, lost := f.finish(); lost != 0 || sent != n {
 			t.Errorf("%d of %d packets lost", lost, sent)
 		}
 	}
-	if out, n := r.ping(r.a, "-c", "1", "10.0.3.2"); n != 0 || !strings.Contains(out, "Net Unreachable") {
-		t.Errorf("the subnet of the port that is gone:\n%s", out)
-	}
+	r.refuses(r.a, "10.0.3.2", "Net Unreachable")
 }
 
 // TestPortRemovedUnderTraffic removes a port while packets come in and go out by it.
@@ -296,9 +299,7 @@ func TestPortChanges(t *testing.T) {
 	if r.hasRoute("10.0.2.0/24") || r.hasRoute("2001:db8:2::/64") {
 		t.Error("routes over a disabled interface are still there")
 	}
-	if out, _ := r.ping(r.a, "-c", "1", "10.0.2.2"); !strings.Contains(out, "Unreachable") {
-		t.Errorf("a packet towards a disabled interface:\n%s", out)
-	}
+	r.refuses(r.a, "10.0.2.2", "Unreachable")
 	with("")
 	if err := r.box.WaitInterfaces("eth2"); err != nil {
 		t.Fatal(err)
@@ -332,9 +333,7 @@ func TestLinkEvents(t *testing.T) {
 			}
 			return nil
 		})
-		if out, _ := r.ping(r.a, "-c", "1", "10.9.0.1"); !strings.Contains(out, "Unreachable") {
-			t.Errorf("a packet towards a dead link:\n%s", out)
-		}
+		r.refuses(r.a, "10.9.0.1", "Unreachable")
 		r.b.IP("link", "set", "eth0", "up")
 		r.eventually(3*time.Second, func() error {
 			if i, _ := r.iface("eth2"); !i.up() {
@@ -374,7 +373,7 @@ func TestCounters(t *testing.T) {
 		}
 	}
 	// Each way: 200 frames of 14+20+8+500 and 200 of 14+40+8+500 bytes; and a few of ARP and ND.
-	const frames, octets, slack = 400, 200*542 + 200*562, 20
+	const frames, octets, slack = 400, 200*542 + 200*562, 40
 	now1, _ := r.iface("eth1")
 	now2, _ := r.iface("eth2")
 	for _, c := range []struct {

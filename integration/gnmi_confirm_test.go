@@ -42,32 +42,32 @@ func TestGNMICommitConfirmed(t *testing.T) {
 		})
 	}
 	// By itself.
-	b.ok(c.confirmed("one", 4*time.Second, off))
+	b.ok(c.confirmed("one", 10*time.Second, off))
 	down()
 	if err := c.set(operation{"update", "/system/config/hostname", `"other"`}); err == nil || !strings.Contains(err.Error(), "FailedPrecondition") {
 		t.Errorf("a change meanwhile: %v", err)
 	}
 	b.eventually(15*time.Second, ping)
 	// vnf is killed, and the time is up when it is back.
-	b.ok(c.confirmed("two", 3*time.Second, off))
+	b.ok(c.confirmed("two", 8*time.Second, off))
 	down()
 	revive := b.killControl()
-	time.Sleep(4 * time.Second)
+	time.Sleep(8 * time.Second)
 	revive()
 	b.eventually(20*time.Second, ping)
 	// vnf is killed, and the time is not up yet when it is back.
-	b.ok(c.confirmed("three", 12*time.Second, off))
+	b.ok(c.confirmed("three", 20*time.Second, off))
 	down()
 	b.killControl()()
 	down()
 	b.eventually(30*time.Second, ping)
 	// Confirmed, it stays over a restart.
-	b.ok(c.confirmed("four", 5*time.Second, off))
+	b.ok(c.confirmed("four", 10*time.Second, off))
 	_, err := c.run("-set", "-proto", `extension {commit {id: "four" confirm {}}}`)
 	b.ok(err)
 	down()
 	b.killControl()()
-	b.steady(7*time.Second, func() error {
+	b.steady(11*time.Second, func() error {
 		if ping() == nil {
 			return fmt.Errorf("a confirmed commit was taken back")
 		}
@@ -87,7 +87,7 @@ func TestGNMIReflection(t *testing.T) {
 	pki := box.TLSDir()
 	run := func(args ...string) string {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		all := []string{"-cacert", filepath.Join(pki, "ca.pem"), "-cert", filepath.Join(pki, "client.pem"), "-key", filepath.Join(pki, "client-key.pem")}
 		out, err := box.NS.Command(ctx, b.lab.Bin("tools/grpcurl"), append(all, args...)...).CombinedOutput()

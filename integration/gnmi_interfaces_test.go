@@ -98,7 +98,7 @@ func (c *treeClient) number(path string) uint64 {
 // expect waits for a change of a leaf.
 func expect(t *testing.T, from <-chan change, path, value string) change {
 	t.Helper()
-	end := time.After(15 * time.Second)
+	end := time.After(90 * time.Second)
 	for {
 		select {
 		case c, ok := <-from:
@@ -151,7 +151,7 @@ func TestGNMIInterfaces(t *testing.T) {
 		}
 		return nil
 	})
-	host := r.start(r.b, "/usr/bin/python3", "scapy/tagged.py", "8", "100=10.1.0.2,2001:db8:100::2")
+	host := r.start(r.b, "/usr/bin/python3", "scapy/tagged.py", "300", "100=10.1.0.2,2001:db8:100::2")
 	r.eventually(10*time.Second, func() error {
 		if !strings.Contains(host.Output(), "ready") {
 			return fmt.Errorf("the script is not ready: %s", host.Output())

@@ -182,7 +182,7 @@ func TestGNMIKilledInCommits(t *testing.T) {
 		}
 	}
 	state := func() (int, error) {
-		cctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		cctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
 		v, err := gnmiRead(cctx, stub, "/", gpb.GetRequest_CONFIG)
 		if err != nil {
@@ -208,7 +208,7 @@ func TestGNMIKilledInCommits(t *testing.T) {
 	for n := 1; n <= rounds; n++ {
 		answered := make(chan error, 1)
 		go func() {
-			cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			cctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 			defer cancel()
 			_, err := stub.Set(cctx, request(n))
 			answered <- err
@@ -230,7 +230,7 @@ func TestGNMIKilledInCommits(t *testing.T) {
 		b.eventually(40*time.Second, func() error {
 			var err error
 			got, err = state()
-			if status.Code(err) == codes.Unavailable || errors.Is(err, context.DeadlineExceeded) {
+			if code := status.Code(err); code == codes.Unavailable || code == codes.DeadlineExceeded {
 				return err
 			}
 			if err != nil {

@@ -262,12 +262,12 @@ func TestGNMIFromEmptyBox(t *testing.T) {
 
 // echoOnce has a line come back from an echo server.
 func echoOnce(address string) error {
-	nc, err := net.DialTimeout("tcp", address, 2*time.Second)
+	nc, err := net.DialTimeout("tcp", address, 10*time.Second)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := nc.Write([]byte("line\n")); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (c *treeClient) update(path, doc string) *gpb.Update {
 }
 
 func (c *treeClient) set(m *gpb.SetRequest) error {
-	ctx, cancel := context.WithTimeout(c.r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(c.r.t.Context(), time.Minute)
 	defer cancel()
 	_, err := c.stub.Set(ctx, m)
 	return err
@@ -57,7 +57,7 @@ func (c *treeClient) set(m *gpb.SetRequest) error {
 
 // get is the value of a leaf as text; an error where there is none.
 func (c *treeClient) get(path string) (string, error) {
-	ctx, cancel := context.WithTimeout(c.r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(c.r.t.Context(), time.Minute)
 	defer cancel()
 	got, err := c.stub.Get(ctx, &gpb.GetRequest{Path: []*gpb.Path{c.path(path)}, Encoding: gpb.Encoding_JSON_IETF})
 	if err != nil {
@@ -159,7 +159,7 @@ const proxyTree = `{
   "pools": {"pool": [{
     "name": "app",
     "config": {"name": "app", "description": "over gNMI"},
-    "health-check": {"config": {"type": "HTTP", "path": "/name", "interval": 200, "timeout": 1000, "rise": 1, "fall": 1}},
+    "health-check": {"config": {"type": "HTTP", "path": "/name", "interval": 200, "timeout": 5000, "rise": 1, "fall": 1}},
     "backends": {"backend": [
       {"name": "one", "config": {"name": "one", "address": "10.0.2.2", "port": 8001}},
       {"name": "two", "config": {"name": "two", "address": "10.0.2.2", "port": 8002}}
@@ -255,7 +255,7 @@ func TestGNMITermination(t *testing.T) {
 	changes := c.follow(pool + "/backends/backend[name=*]/state/oper-status")
 	before := time.Now()
 	stop()
-	for late := time.After(15 * time.Second); ; {
+	for late := time.After(90 * time.Second); ; {
 		var got change
 		select {
 		case got = <-changes:

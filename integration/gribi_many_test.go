@@ -79,7 +79,7 @@ func TestGRIBIMany(t *testing.T) {
 	if p := got[spb.AFTEntry_PROGRAMMED]; p < 60_000+n[spb.AFTResult_FIB_PROGRAMMED] || p+got[spb.AFTEntry_NOT_PROGRAMMED] != 70_000 {
 		t.Errorf("Get says %v", got)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	began = time.Now()
 	if _, err := c.stub.Flush(ctx, &spb.FlushRequest{

@@ -122,7 +122,7 @@ func (c *controller) program(ops ...*spb.AFTOperation) {
 
 func (c *controller) get(instance string) []*spb.AFTEntry {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s, err := c.stub.Get(ctx, &spb.GetRequest{NetworkInstance: &spb.GetRequest_Name{Name: instance}, Aft: spb.AFTType_ALL})
 	if err != nil {
@@ -260,7 +260,7 @@ func TestGRIBI(t *testing.T) {
 	if n := len(f.get("default")); n != 7 { // 3 next hops, 2 groups, 2 prefixes
 		t.Errorf("Get gives %d entries", n)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	flush := &spb.FlushRequest{NetworkInstance: &spb.FlushRequest_All{All: &spb.Empty{}}, Election: &spb.FlushRequest_Id{Id: &spb.Uint128{Low: 3}}}
 	if _, err := f.stub.Flush(ctx, flush); status.Code(err) != codes.FailedPrecondition {

@@ -47,7 +47,7 @@ func TestTraceroute(t *testing.T) {
 		{r.b, "2001:db8:1::2", "2001:db8:2::1"},
 	} {
 		for _, kind := range []string{"-U", "-I", "-T"} {
-			out := r.run(c.from, "traceroute", "-n", "-q", "1", "-w", "2", "-m", "5", kind, c.dst)
+			out := r.run(c.from, "traceroute", "-n", "-q", "1", "-w", "5,1000,1000", "-m", "5", kind, c.dst)
 			if h := hops(out); len(h) != 2 || h[0] != c.via || h[1] != c.dst {
 				t.Errorf("traceroute %s to %s: hops %v, want %s and itself", kind, c.dst, h, c.via)
 			}
@@ -55,7 +55,7 @@ func TestTraceroute(t *testing.T) {
 	}
 	// To the box itself it is one hop.
 	for _, dst := range []string{"10.0.2.1", "2001:db8:2::1"} {
-		if h := hops(r.run(r.a, "traceroute", "-n", "-q", "1", "-w", "2", "-m", "5", "-I", dst)); len(h) != 1 || h[0] != dst {
+		if h := hops(r.run(r.a, "traceroute", "-n", "-q", "1", "-w", "5,1000,1000", "-m", "5", "-I", dst)); len(h) != 1 || h[0] != dst {
 			t.Errorf("traceroute to the box: hops %v", h)
 		}
 	}
@@ -96,7 +96,7 @@ func TestICMPErrors(t *testing.T) {
 			src = "From 2001:db8:1::1 "
 		}
 		before := r.drops()
-		wait := "5"
+		wait := "15"
 		if c.want == "" {
 			wait = "1"
 		}
@@ -137,8 +137,10 @@ func TestEcho(t *testing.T) {
 	} {
 		r.reach(r.a, dst)
 		for _, size := range []string{"0", "1400", "4000"} {
-			if out, n := r.ping(r.a, "-c", "2", "-i", "0.1", "-s", size, dst); n != 2 || !strings.Contains(out, "from "+dst) {
-				t.Errorf("ping %s of %s bytes:\n%s", dst, size, out)
+			for range 2 {
+				if out, n := r.ping(r.a, "-c", "1", "-s", size, dst); n != 1 || !strings.Contains(out, "from "+dst) {
+					t.Errorf("ping %s of %s bytes:\n%s", dst, size, out)
+				}
 			}
 		}
 	}
@@ -270,8 +272,10 @@ func TestPathMTU(t *testing.T) {
 	r.flushPMTU(r.a)
 	for _, size := range []string{"1373", "1472", "3000", "8000"} {
 		before := r.reassembled(r.b)
-		if out, n := r.ping(r.a, "-c", "2", "-i", "0.1", "-M", "dont", "-s", size, "10.0.2.2"); n != 2 {
-			t.Errorf("%s bytes without DF:\n%s", size, out)
+		for range 2 {
+			if out, n := r.ping(r.a, "-c", "1", "-M", "dont", "-s", size, "10.0.2.2"); n != 1 {
+				t.Errorf("%s bytes without DF:\n%s", size, out)
+			}
 		}
 		if now := r.reassembled(r.b); now < before+2 {
 			t.Errorf("%s bytes without DF: %d datagrams reassembled by the host, want 2", size, now-before)

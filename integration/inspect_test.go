@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,10 +32,11 @@ func ctlLines[T any](box *lab.Box, v *[]T, args ...string) error {
 	return nil
 }
 
-// background starts vnfctl with its output in a file, and returns a function that waits for its end and reads it.
-func (r *router) background(file string, args ...string) (wait func() string) {
+// background starts vnfctl with its output in a file, and returns a function that waits for its end, calling nudge meanwhile, and reads
+// the file. settle is how long vnfctl is given before anything is sent: nothing says when the box has begun to look.
+func (r *router) background(settle time.Duration, file string, args ...string) (wait func(nudge func()) string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	r.t.Cleanup(cancel)
 	f, err := os.Create(file)
 	if err != nil {
@@ -48,12 +50,18 @@ func (r *router) background(file string, args ...string) (wait func() string) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	// What it is to see must not come before it is there.
-	time.Sleep(500 * time.Millisecond)
-	return func() string {
+	time.Sleep(settle)
+	return func(nudge func()) string {
 		r.t.Helper()
-		if err := <-done; err != nil {
-			r.t.Fatalf("vnfctl %v: %v: %s", args, err, errs.String())
+		for ended := false; !ended; {
+			nudge()
+			select {
+			case err := <-done:
+				if ended = true; err != nil {
+					r.t.Fatalf("vnfctl %v: %v: %s", args, err, errs.String())
+				}
+			case <-time.After(300 * time.Millisecond):
+			}
 		}
 		_ = f.Close()
 		b, err := os.ReadFile(file)
@@ -91,9 +99,8 @@ func TestTrace(t *testing.T) {
 		{"TTL", "icmp and dst host 10.0.2.2", "10.0.2.2", []string{"-t", "1"}, []string{"ip4-error", "drop-ip4-ttl-exceeded", "dropped: ip4-ttl-exceeded"}},
 		{"local", "icmp and dst host 10.0.1.1", "10.0.1.1", nil, []string{"ip4-input", "ip4-local", "icmp4-input"}},
 	} {
-		wait := r.background(filepath.Join(r.lab.Dir, "trace"), "trace", "--interface", "eth1", "--count", "1", "--for", "10s", c.filter)
-		_, _ = r.ping(r.a, append([]string{"-c", "1", c.dst}, c.args...)...)
-		out := wait()
+		wait := r.background(200*time.Millisecond, filepath.Join(r.lab.Dir, "trace"), "trace", "--interface", "eth1", "--count", "1", "--for", "60s", c.filter)
+		out := wait(func() { _, _ = r.ping(r.a, append([]string{"-c", "1", c.dst}, c.args...)...) })
 		if !inOrder(out, c.want...) {
 			t.Errorf("%s: want %v in\n%s", c.name, c.want, out)
 		}
@@ -111,23 +118,21 @@ func TestCapture(t *testing.T) {
 	r := newRouter(t, "cap", routerOptions{})
 	r.reach(r.a, "10.0.2.2")
 	r.reach(r.a, "2001:db8:2::2")
-	for _, c := range []struct {
+	type capture struct {
 		name, iface, filter string
 		args                []string
 		in, out             int
-	}{
-		{"both", "eth1", "icmp", []string{"--count", "20"}, 10, 10},
-		{"in", "eth1", "icmp", []string{"--count", "10", "--direction", "in"}, 10, 0},
-		{"out", "eth2", "icmp", []string{"--count", "10", "--direction", "out"}, 10, 0}, // requests leave by eth2
-		{"replies", "eth1", "icmp[0] = 0", []string{"--count", "10"}, 0, 10},
-	} {
+	}
+	// what captures ten echoes, and compares. It fails if the box begins to look only when they are under way.
+	what := func(c capture, settle time.Duration) error {
 		file := filepath.Join(r.lab.Dir, c.name+".pcapng")
-		wait := r.background(file, append([]string{"capture", c.iface, c.filter}, c.args...)...)
+		wait := r.background(settle, file, append([]string{"capture", c.iface, c.filter}, c.args...)...)
 		_, _ = r.pings(r.a, "2001:db8:2::2", 3, 10*time.Millisecond, 56)
 		if _, n := r.pings(r.a, "10.0.2.2", 10, 20*time.Millisecond, 56); n != 10 {
 			t.Errorf("%s: the capture cost packets", c.name)
 		}
-		wait()
+		time.Sleep(300 * time.Millisecond)
+		wait(func() { _, _ = r.pings(r.a, "10.0.2.2", 1, 20*time.Millisecond, 56) })
 		out := r.run(r.a, "tshark", "-r", file, "-T", "fields", "-e", "icmp.type", "-e", "ip.src", "-e", "ip.checksum.status", "-o", "ip.check_checksum:TRUE")
 		var requests, replies, others int
 		for _, line := range strings.Split(out, "\n") {
@@ -143,14 +148,30 @@ func TestCapture(t *testing.T) {
 			}
 		}
 		if requests != c.in || replies != c.out || others != 0 {
-			t.Errorf("%s: %d requests, %d replies, %d others; want %d, %d, none:\n%s", c.name, requests, replies, others, c.in, c.out, out)
+			return fmt.Errorf("%s: %d requests, %d replies, %d others; want %d, %d, none:\n%s", c.name, requests, replies, others, c.in, c.out, out)
+		}
+		return nil
+	}
+	for _, c := range []capture{
+		{"both", "eth1", "icmp", []string{"--count", "20"}, 10, 10},
+		{"in", "eth1", "icmp", []string{"--count", "10", "--direction", "in"}, 10, 0},
+		{"out", "eth2", "icmp", []string{"--count", "10", "--direction", "out"}, 10, 0}, // requests leave by eth2
+		{"replies", "eth1", "icmp[0] = 0", []string{"--count", "10"}, 0, 10},
+	} {
+		err := what(c, 500*time.Millisecond)
+		for settle := 2 * time.Second; err != nil && settle < 30*time.Second; settle *= 4 {
+			err = what(c, settle)
+		}
+		if err != nil {
+			t.Error(err)
 		}
 	}
 	// Straight through a pipe, as the manual has it.
-	cmd := "exec timeout 10 " + r.lab.Bin("vnfctl") + " --address 127.0.0.1:9339 --tls-dir " + r.box.TLSDir() + " capture eth1 icmp --count 4 | tshark -r -"
+	cmd := "exec timeout 100 " + r.lab.Bin("vnfctl") + " --address 127.0.0.1:9339 --tls-dir " + r.box.TLSDir() + " capture eth1 icmp --count 4 | tshark -r -"
 	p := r.start(r.ns, "sh", "-c", cmd)
-	time.Sleep(700 * time.Millisecond)
-	_, _ = r.pings(r.a, "10.0.2.2", 2, 100*time.Millisecond, 56)
+	for end := time.Now().Add(100 * time.Second); p.Running() && time.Now().Before(end); {
+		_, _ = r.pings(r.a, "10.0.2.2", 2, 100*time.Millisecond, 56)
+	}
 	if err := p.Wait(12 * time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +262,7 @@ func TestPingFromBox(t *testing.T) {
 		t.Errorf("a ping that is too big for a link on the way does not tell its MTU:\n%s", out)
 	}
 
-	f := r.startFlow(r.a, "10.0.2.2", 400, 5*time.Millisecond)
+	f := r.startFlow(r.a, "10.0.2.2", 800, 5*time.Millisecond)
 	out = r.ctl("top", "--once", "--interval", "1s")
 	if !regexp.MustCompile(`(?m)^\s*eth1\s+up\s+[1-9]\d*`).MatchString(out) || !strings.Contains(out, "worker 0") {
 		t.Errorf("top under traffic:\n%s", out)

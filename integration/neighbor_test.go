@@ -56,7 +56,7 @@ func TestNeighborAgeing(t *testing.T) {
 	dump.Stop()
 	// It stops to answer while packets flow: gone after the probes, and hosts are told.
 	r.b.IP("link", "set", "eth0", "arp", "off")
-	g := r.start(r.a, "ping", "-n", "-i", "0.2", "-w", "20", "10.0.2.2")
+	g := r.start(r.a, "ping", "-n", "-i", "0.2", "-w", "120", "10.0.2.2")
 	r.eventually(15*time.Second, func() error {
 		if !strings.Contains(g.Output(), "Destination Host Unreachable") {
 			return errors.New("the dead host is still taken for alive")
@@ -178,9 +178,12 @@ func TestAddressConflict(t *testing.T) {
 		}
 		return fmt.Errorf("no such address: %+v", i.State.Addresses)
 	})
-	if out := r.ctl("system", "alarms"); !strings.Contains(out, "2001:db8:2::5") {
-		t.Errorf("no alarm about the duplicate address:\n%s", out)
-	}
+	r.eventually(3*time.Second, func() error {
+		if out := r.ctl("system", "alarms"); !strings.Contains(out, "2001:db8:2::5") {
+			return fmt.Errorf("no alarm about the duplicate address:\n%s", out)
+		}
+		return nil
+	})
 	// It is the host's: whoever pings it through the box reaches the host.
 	r.eventually(5*time.Second, func() error {
 		if out, n := r.ping(r.a, "-c", "1", "2001:db8:2::5"); n != 1 || !strings.Contains(out, "ttl=63") {

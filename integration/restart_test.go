@@ -169,11 +169,13 @@ func TestRestartOfPeers(t *testing.T) {
 			}
 			return err
 		})
-		s, err := b.session(neighbor)
-		b.ok(err)
-		if !s.GetPeerRestarting() {
-			t.Errorf("%s is not said to restart: %v", neighbor, s)
-		}
+		b.eventually(10*time.Second, func() error {
+			s, err := b.session(neighbor)
+			if err == nil && !s.GetPeerRestarting() {
+				err = fmt.Errorf("%s is not said to restart: %v", neighbor, s)
+			}
+			return err
+		})
 		b.installed(prefix)
 	}
 	b.ok(b.frr.KillBGP())

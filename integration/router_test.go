@@ -209,10 +209,11 @@ func pingStats(t *testing.T, out string) (sent, received int) {
 	return sent, received
 }
 
-// ping sends echo requests and returns its output and how many were answered; its exit status is ignored.
+// ping sends echo requests and returns its output and how many were answered; its exit status is ignored. For what has to be answered
+// it is one request: see pings.
 func (r *router) ping(ns *lab.NS, args ...string) (out string, received int) {
 	r.t.Helper()
-	out, _ = ns.Output("ping", append([]string{"-n", "-W", "1"}, args...)...)
+	out, _ = ns.Output("ping", append([]string{"-n", "-W", "5"}, args...)...)
 	_, received = pingStats(r.t, out)
 	return out, received
 }
@@ -230,6 +231,17 @@ func fpingArgs(dst string, n int, interval time.Duration, size int) []string {
 	return []string{
 		"-c", strconv.Itoa(n), "-i", "1", "-p", strconv.FormatInt(interval.Milliseconds(), 10), "-b", strconv.Itoa(size), "-t", "2000", dst,
 	}
+}
+
+// refuses waits until an echo request is answered with an error that says a word.
+func (r *router) refuses(ns *lab.NS, dst, word string) {
+	r.t.Helper()
+	r.eventually(5*time.Second, func() error {
+		if out, n := r.ping(ns, "-c", "1", dst); n != 0 || !strings.Contains(out, word) {
+			return fmt.Errorf("no %q:\n%s", word, out)
+		}
+		return nil
+	})
 }
 
 // reach fails the test unless the destination answers within a few attempts.
@@ -286,9 +298,12 @@ func (r *router) drops() map[string]uint64 {
 // wantDrops fails unless the reason's counter rose by at least n since before.
 func (r *router) wantDrops(before map[string]uint64, reason string, n uint64) {
 	r.t.Helper()
-	if now := r.drops(); now[reason]-before[reason] < n {
-		r.t.Errorf("drops by %s rose by %d, want %d or more; all: %v", reason, now[reason]-before[reason], n, dropsSince(before, now))
-	}
+	r.eventually(2*time.Second, func() error {
+		if now := r.drops(); now[reason]-before[reason] < n {
+			return fmt.Errorf("drops by %s rose by %d, want %d or more; all: %v", reason, now[reason]-before[reason], n, dropsSince(before, now))
+		}
+		return nil
+	})
 }
 
 func dropsSince(before, now map[string]uint64) map[string]uint64 {

@@ -132,7 +132,7 @@ func (a *attacker) sockstress(n int, family string, dst netip.AddrPort) error {
 	const first = 10000
 	made := map[uint16]bool{}
 	buf := make([]byte, 2048)
-	for end := time.Now().Add(10 * time.Second); len(made) < n; {
+	for end := time.Now().Add(time.Minute); len(made) < n; {
 		if time.Now().After(end) {
 			return fmt.Errorf("only %d SYNs were answered", len(made))
 		}
@@ -171,7 +171,7 @@ func (a *attacker) receive(src, dst netip.AddrPort) []byte {
 	if src.Addr().Is6() {
 		ip = 40
 	}
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		n, err := unix.Read(a.fd, buf)
 		if err != nil || n < 14+ip+20 {
 			continue
@@ -279,7 +279,7 @@ challenge-ack-rate: 10
 listeners:
   - {name: echo, port: 7, service: echo, backlog: 256, options: {synack-retries: 1}}
   - {name: discard, port: 9, service: discard}
-  - {name: chargen, port: 19, service: chargen, options: {user-timeout: 3s}}
+  - {name: chargen, port: 19, service: chargen, options: {user-timeout: 10s}}
   - name: web
     port: 80
     service: http
@@ -310,7 +310,7 @@ listeners:
 		before := r.mib()
 		end := make(chan error, 1)
 		go func() {
-			end <- evil.flood(20000, func(rnd *rand.Rand) *segment {
+			end <- evil.flood(40000, func(rnd *rand.Rand) *segment {
 				return &segment{src: someone(rnd, family), dst: target(family, 7), seq: rnd.Uint32(), flags: flagSYN, window: 65535}
 			})
 		}()
@@ -444,7 +444,7 @@ listeners:
 			}()
 		}
 		r.parallel(len(slow), func(i int) error {
-			_ = slow[i].SetReadDeadline(time.Now().Add(15 * time.Second))
+			_ = slow[i].SetReadDeadline(time.Now().Add(time.Minute))
 			got, err := io.ReadAll(slow[i])
 			if ne, ok := err.(net.Error); ok && ne.Timeout() {
 				return fmt.Errorf("connection %d is still there", i)

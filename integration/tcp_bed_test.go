@@ -29,7 +29,7 @@ var (
 )
 
 // deadline bounds every connection of these tests; nothing is meant to come near it.
-const deadline = 60 * time.Second
+const deadline = 5 * time.Minute
 
 // termination is a router whose box ends TCP connections.
 type termination struct{ *router }
@@ -143,14 +143,17 @@ func (r *termination) mib() map[string]uint64 {
 // rose fails unless the counters rose by at least one.
 func (r *termination) rose(before map[string]uint64, names ...string) {
 	r.t.Helper()
-	now := r.mib()
-	for _, n := range names {
-		if _, known := now[n]; !known {
-			r.t.Errorf("there is no counter %s", n)
-		} else if now[n] == before[n] {
-			r.t.Errorf("%s did not rise from %d; what did: %v", n, before[n], dropsSince(before, now))
+	r.eventually(2*time.Second, func() error {
+		now := r.mib()
+		for _, n := range names {
+			if _, known := now[n]; !known {
+				return fmt.Errorf("there is no counter %s", n)
+			} else if now[n] == before[n] {
+				return fmt.Errorf("%s did not rise from %d; what did: %v", n, before[n], dropsSince(before, now))
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // usage is that of the only worker.
@@ -190,7 +193,7 @@ func dial(ns *lab.NS, address string, setup ...func(fd int) error) (*net.TCPConn
 
 // dialHere is dial for who is in the namespace.
 func dialHere(address string, setup ...func(fd int) error) (net.Conn, error) {
-	d := net.Dialer{Timeout: 15 * time.Second, KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) error {
+	d := net.Dialer{Timeout: time.Minute, KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) error {
 		var serr error
 		if err := raw.Control(func(fd uintptr) {
 			for _, f := range setup {

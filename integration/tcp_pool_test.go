@@ -15,12 +15,12 @@ func TestTCPPools(t *testing.T) {
 	r := newTermination(t, "pools", `
 pools:
   - name: checked
-    health-check: {type: http, path: /name, interval: 200ms, timeout: 1s, rise: 1, fall: 2}
+    health-check: {type: http, path: /name, interval: 200ms, timeout: 5s, rise: 1, fall: 2}
     backends:
       - {name: one, address: 10.0.2.2, port: 8001}
       - {name: two, address: "2001:db8:2::2", port: 8002}
   - name: spare
-    health-check: {type: connect, interval: 200ms, timeout: 1s, rise: 1, fall: 2}
+    health-check: {type: connect, interval: 200ms, timeout: 5s, rise: 1, fall: 2}
     backends: [{name: three, address: 10.0.2.2, port: 8003}]
   - name: weighted
     backends:

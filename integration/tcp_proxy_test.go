@@ -50,7 +50,7 @@ func (r *termination) web(ns *lab.NS, address, name string, seed uint64, size in
 
 // get asks for a page of the proxy, on a connection of its own.
 func (r *termination) get(ns *lab.NS, address, path string, more ...string) (string, error) {
-	return ns.Output("curl", append([]string{"-sS", "-m", "30", "http://" + address + path}, more...)...)
+	return ns.Output("curl", append([]string{"-sS", "-m", "120", "http://" + address + path}, more...)...)
 }
 
 // proxies has a pool of one backend on host b for each family, and listeners of all kinds in front.
@@ -173,7 +173,7 @@ func TestTCPProxy(t *testing.T) {
 			r.ok(err)
 			_, err = c.Read(make([]byte, 1))
 			r.ok(err)
-			_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 			_, err = c.Read(make([]byte, 1))
 			if ne, ok := err.(net.Error); err == nil || ok && ne.Timeout() || time.Since(began) < stays {
 				r.t.Errorf("port %d: %v after %v", port, err, time.Since(began))
@@ -351,7 +351,7 @@ func (r *termination) tls() {
 	r.start(r.b, "openssl", "s_server", "-accept", "10.0.2.2:4433", "-key", key, "-cert", cert, "-rev", "-quiet")
 	r.eventually(5*time.Second, func() error { _, err := r.a.Output("ncat", "-z", "10.0.2.2", "4433"); return err })
 	for _, box := range boxAtA {
-		out := r.run(r.a, "sh", "-c", "(echo millrace; sleep 1) | timeout 20 openssl s_client -connect '"+at(box, 443)+"' -quiet -no_ign_eof -verify_return_error -CAfile "+cert+
+		out := r.run(r.a, "sh", "-c", "(echo millrace; sleep 1) | timeout 60 openssl s_client -connect '"+at(box, 443)+"' -quiet -no_ign_eof -verify_return_error -CAfile "+cert+
 			" -servername backend.example -verify_hostname backend.example 2>&1")
 		if !strings.Contains(out, "ecarllim") {
 			r.t.Errorf("through %s: %s", box, out)

@@ -171,7 +171,7 @@ listeners:
 	r.families("curl", func(r *termination, family string) {
 		base := "http://" + at(boxAtA[family], 80)
 		curl := func(args ...string) string {
-			return r.run(r.a, "curl", append([]string{"-sS", "-m", "20"}, args...)...)
+			return r.run(r.a, "curl", append([]string{"-sS", "-m", "120"}, args...)...)
 		}
 		for _, c := range []struct{ args, want string }{
 			{"-i " + base + "/text", "HTTP/1.1 200 OK\r\n"},

@@ -20,7 +20,7 @@ tcp:
   pools:
     - name: app
       backends: [{name: a, address: 10.0.2.2, port: 8080}]
-      health-check: {type: http, interval: 200ms, timeout: 150ms, rise: 1, fall: 2}
+      health-check: {type: http, interval: 200ms, timeout: 3s, rise: 1, fall: 2}
   listeners:
     - {name: web, address: 10.0.1.80, port: 80, service: proxy, proxy: {pool: app}}
     - {name: web6, address: "2001:db8:99::80", port: 80, service: proxy, proxy: {pool: app}}
@@ -50,7 +50,7 @@ func TestTCPAnnouncement(t *testing.T) {
 	}
 	get := func() error {
 		for _, url := range []string{"http://10.0.1.80/", "http://[2001:db8:99::80]/"} {
-			if out, err := b.lab.NS("a").Output("curl", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url); err != nil || out != "200" {
+			if out, err := b.lab.NS("a").Output("curl", "-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", url); err != nil || out != "200" {
 				return fmt.Errorf("%s: %q, %w", url, out, err)
 			}
 		}
@@ -116,7 +116,7 @@ func dialEcho(b *bed, address string) func(string) error {
 	var c net.Conn
 	b.ok(inNS(b.lab.NS("a"), func() (err error) {
 		err = lab.Eventually(10*time.Second, func() (err error) {
-			c, err = net.DialTimeout("tcp", address, 2*time.Second)
+			c, err = net.DialTimeout("tcp", address, 10*time.Second)
 			return err
 		})
 		return err
@@ -124,7 +124,7 @@ func dialEcho(b *bed, address string) func(string) error {
 	b.t.Cleanup(func() { _ = c.Close() })
 	r := bufio.NewReader(c)
 	return func(line string) error {
-		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 		if _, err := fmt.Fprintln(c, line); err != nil {
 			return err
 		}

@@ -158,10 +158,18 @@ func (tr *traffic) receive(name string, c *net.UDPConn) {
 	}
 }
 
-// halt ends sending and waits for what is under way.
+// halt ends sending and waits for what is under way: until all has come, or nothing more comes.
 func (tr *traffic) halt() {
 	close(tr.stop)
-	time.Sleep(500 * time.Millisecond)
+	for before, still := -1, 0; still < 10; time.Sleep(100 * time.Millisecond) {
+		sent, got := tr.total()
+		if got == sent && still > 2 {
+			break
+		}
+		if still++; got != before {
+			before, still = got, 0
+		}
+	}
 	for _, c := range tr.sinks {
 		_ = c.Close()
 	}

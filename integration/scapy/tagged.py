@@ -1,9 +1,11 @@
 """A host behind an 802.1Q trunk, for a kernel without VLAN devices: answers ARP, ND and echo requests in its VLANs, and
 reports what it saw.
 
-usage: tagged.py SECONDS VLAN=IP4,IP6 …; prints {"VLAN": {"arp": n, "echo4": n, "echo6": n}, …, "untagged": n, "wrong": n}.
+usage: tagged.py SECONDS VLAN=IP4,IP6 …; after so long, or when it is asked to end, prints {"VLAN": {"arp": n, "echo4": n, "echo6": n}, …, "untagged": n, "wrong": n}.
 A datagram for another VLAN's address counts as wrong.
 """
+import signal
+
 from wire import *
 
 w = Wire()
@@ -13,9 +15,11 @@ for arg in sys.argv[2:]:
     hosts[int(vlan)] = ips.split(",")
 seen = {str(v): {"arp": 0, "echo4": 0, "echo6": 0} for v in hosts}
 seen.update(untagged=0, wrong=0)
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
 print("ready", file=sys.stderr, flush=True)
 end = time.monotonic() + float(sys.argv[1])
-while time.monotonic() < end:
+while time.monotonic() < end and not asked:
     for data in w.receive(min(0.2, max(0.01, end - time.monotonic())), 1):
         p = Ether(data)
         if Dot1Q not in p:
