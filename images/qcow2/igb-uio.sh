@@ -23,7 +23,8 @@ done
 headers=$work/tree/usr/src/linux-headers-$kernel
 echo "include $work/tree/usr/src/linux-headers-$common-common/Makefile" >"$headers/Makefile"
 cp -r "$work"/tree/usr/src/dpdk-kmods-* "$work/module"
-make -s -C "$headers" M="$work/module" MODULE_CFLAGS="-fno-PIE -fdebug-prefix-map=$work=." modules
+# The folder that this is built in must not get into it, nor into its build id.
+make -s -C "$headers" M="$work/module" MODULE_CFLAGS=-fno-PIE KCFLAGS="-ffile-prefix-map=$work=." modules
 strip --strip-debug "$work/module/igb_uio.ko"
 install -D -m 644 "$work/module/igb_uio.ko" "$root/lib/modules/$kernel/updates/dkms/igb_uio.ko"
 install -D -m 644 "$work/tree/usr/share/doc/dpdk-kmods-dkms/copyright" "$root/usr/share/doc/dpdk-kmods-dkms/copyright"
