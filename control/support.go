@@ -10,6 +10,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -28,12 +29,15 @@ var unbundled = map[string]bool{
 	"/network-instances/network-instance/afts": true, "/tcp-termination/connections": true, "/system/aaa": true,
 }
 
+// journalPatience is how long the journal may take: on a slow machine that is the most of a bundle.
+const journalPatience = 50 * time.Second
+
 // supportParts are those of a support bundle that the gRPC server does not know of.
 func (d *daemon) supportParts(gnmi *gnmiserver.Server, lines int) []bundle.Part {
 	parts := []bundle.Part{
 		{Name: "metrics.txt", Max: 8 << 20, Collect: d.metricsText},
 		{Name: "goroutines.txt", Collect: func(_ context.Context, w io.Writer) error { return pprof.Lookup("goroutine").WriteTo(w, 1) }},
-		{Name: "logs/journal.txt", Max: 16 << 20, Collect: func(ctx context.Context, w io.Writer) error {
+		{Name: "logs/journal.txt", Max: 16 << 20, Patience: journalPatience, Collect: func(ctx context.Context, w io.Writer) error {
 			if d.agent == nil {
 				return fmt.Errorf("the journal is read by the agent: %w; what vnf logs is where its supervisor puts it", agent.ErrNone)
 			}

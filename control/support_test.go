@@ -243,8 +243,8 @@ func TestSupportBundle(t *testing.T) {
 		"routes/summary.json": "{", "machine/cpu.txt": "/proc/cpuinfo", "machine/memory.txt": "MemTotal", "machine/kernel.txt": "Linux",
 		"machine/preflight.json": `"check"`, "audit.log": "login", "appliance/nics.json": "nics", "appliance/vnf.env": "VNF_TLS_HOSTS=a,b",
 		"alarms.json": "dataplane", "system.json": "go_version", "goroutines.txt": "goroutine",
-		// There is no data plane here, and no sizing: a note in their place.
-		"dataplane/workers.json.error.txt": "data plane", "bgp/neighbors-default.json.error.txt": "BGP", "appliance/sizing.json.error.txt": "sizing.json",
+		// There is no data plane here: a note in its place.
+		"dataplane/workers.json.error.txt": "data plane", "bgp/neighbors-default.json.error.txt": "BGP",
 	} {
 		if !strings.Contains(files[name], want) {
 			t.Errorf("%s has no %q: %.200q", name, want, files[name])
@@ -267,7 +267,10 @@ func TestSupportBundle(t *testing.T) {
 		if dir, _, _ := strings.Cut(p.Name, "/"); p.Removed != 0 && (dir == "config" || dir == "state" || dir == "bgp") {
 			t.Errorf("%s had %d secrets", p.Name, p.Removed)
 		}
-		if _, ok := files[p.Name]; !ok && p.Error == "" {
+		if p.Absent != (p.Name == "appliance/sizing.json" || p.Name == "appliance/day0.json" || p.Name == "appliance/dataplane.env") {
+			t.Errorf("%s: absent is %v", p.Name, p.Absent)
+		}
+		if _, ok := files[p.Name]; !ok && p.Error == "" && p.Bytes > 0 {
 			t.Errorf("%s is in the manifest and not in the archive", p.Name)
 		}
 	}

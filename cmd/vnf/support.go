@@ -18,6 +18,9 @@ import (
 	"millrace/server/config"
 )
 
+// logPatience is how long a log may take to read.
+const logPatience = time.Minute
+
 // The units of systemd that an appliance is made of.
 var ourUnits = []string{
 	"vnf.service", "vnf.socket", "vnf-dataplane.service", "vnf-agent.service", "vnf-agent.socket", "vnf-mgmt.service", "vnf-boot.service",
@@ -123,9 +126,9 @@ func offlineParts(c *common, lines int) ([]bundle.Part, []string) {
 			}
 			return err
 		}},
-		{Name: "logs/journal.txt", Max: 16 << 20, Collect: command("journalctl", unit("--quiet", "--no-pager", "--output=short-iso-precise", n)...)},
-		{Name: "logs/kernel.txt", Max: 4 << 20, Collect: command("journalctl", "--dmesg", "--quiet", "--no-pager", "--output=short-iso-precise", n)},
-		{Name: "logs/cloud-init.txt", Max: 4 << 20, Collect: command("journalctl", "--quiet", "--no-pager", "--output=short-iso-precise", n,
+		{Name: "logs/journal.txt", Max: 16 << 20, Patience: logPatience, Collect: command("journalctl", unit("--quiet", "--no-pager", "--output=short-iso-precise", n)...)},
+		{Name: "logs/kernel.txt", Max: 4 << 20, Patience: logPatience, Collect: command("journalctl", "--dmesg", "--quiet", "--no-pager", "--output=short-iso-precise", n)},
+		{Name: "logs/cloud-init.txt", Max: 4 << 20, Patience: logPatience, Collect: command("journalctl", "--quiet", "--no-pager", "--output=short-iso-precise", n,
 			"--unit=cloud-init-local.service", "--unit=cloud-init.service", "--unit=cloud-config.service", "--unit=cloud-final.service")},
 		{Name: "machine/units.txt", Collect: command("systemctl", append([]string{"status", "--no-pager", "--full", "--lines=0"}, ourUnits...)...)},
 		{Name: "machine/failed-units.txt", Collect: command("systemctl", "list-units", "--failed", "--no-pager", "--plain", "--full")},

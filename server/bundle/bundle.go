@@ -6,12 +6,14 @@ package bundle
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -33,7 +35,9 @@ type Part struct {
 	Name string
 	// Max bounds it, in bytes; 0: DefaultMax. What is beyond is cut off.
 	Max int
-	// Collect writes it. It stops when the context ends or a write fails.
+	// Patience is how long it may take; 0: as the bundle says.
+	Patience time.Duration
+	// Collect writes it. It stops when the context ends or a write fails. That there is no such file (fs.ErrNotExist) is no fault.
 	Collect func(ctx context.Context, w io.Writer) error
 }
 
@@ -69,6 +73,8 @@ type Manifest struct {
 type Outcome struct {
 	Name  string `json:"name"`
 	Bytes int    `json:"bytes"`
+	// Absent: there is no such thing on this machine.
+	Absent bool `json:"absent,omitempty"`
 	// Truncated: it had more.
 	Truncated bool `json:"truncated,omitempty"`
 	// Removed is how many secrets were found in it and taken out.
@@ -121,7 +127,7 @@ func Write(ctx context.Context, w io.Writer, o Options) (*Manifest, error) {
 	a := &archive{tar: tar.NewWriter(z), folder: strings.TrimSuffix(FileName(o.Hostname, now), ".tar.gz"), now: now}
 	scrub, left := NewScrubber(o.Secrets), o.Total
 	for _, p := range o.Parts {
-		out, text := collect(ctx, p, min(left, limit(p)), o.Patience, scrub)
+		out, text := collect(ctx, p, min(left, limit(p)), cmp.Or(p.Patience, o.Patience), scrub)
 		if err := ctx.Err(); err != nil {
 			return m, context.Cause(ctx)
 		}
@@ -172,7 +178,7 @@ func collect(ctx context.Context, p Part, most int, patience time.Duration, scru
 		text = text[:max(0, min(most, len(text)-scrub.longest()))]
 	}
 	out = Outcome{Name: p.Name, Bytes: len(text), Truncated: b.full, Removed: removed, Took: time.Since(began)}
-	if err != nil {
+	if out.Absent = errors.Is(err, fs.ErrNotExist); err != nil && !out.Absent {
 		clean, n := scrub.Clean([]byte(err.Error()))
 		out.Error, out.Removed = string(clean), out.Removed+n
 	}
@@ -213,9 +219,9 @@ type archive struct {
 	now    time.Time
 }
 
-// part writes what was collected, and beside it the error there was.
+// part writes what was collected, and beside it the error there was. What is empty is in the manifest only.
 func (a *archive) part(o Outcome, text []byte) error {
-	if len(text) > 0 || o.Error == "" {
+	if len(text) > 0 {
 		if err := a.file(o.Name, text); err != nil {
 			return err
 		}

@@ -58,6 +58,7 @@ func TestWrite(t *testing.T) {
 		Parts: []Part{
 			{Name: "good.txt", Collect: says("all is well, hush-hush\n")},
 			{Name: "empty.txt", Collect: says("")},
+			{Name: "absent.txt", Collect: file("/no/such/file")},
 			{Name: "bad.txt", Collect: func(context.Context, io.Writer) error { return errors.New("no hush-hush here") }},
 			{Name: "half.txt", Collect: func(_ context.Context, w io.Writer) error {
 				fmt.Fprint(w, "half")
@@ -87,11 +88,16 @@ func TestWrite(t *testing.T) {
 	const dir = "millrace-support-a-..-b-20260304T050607Z/"
 	files := unpack(t, &b)
 	for name, want := range map[string]string{
-		"good.txt": "all is well, (removed)\n", "empty.txt": "", "bad.txt.error.txt": "no (removed) here\n", "half.txt": "half",
-		"half.txt.error.txt": "broke off\n", "slow.txt.error.txt": "context deadline exceeded\n", "long.txt": "0123456012", "last.txt": "", "cut.txt": "a (removed",
+		"good.txt": "all is well, (removed)\n", "bad.txt.error.txt": "no (removed) here\n", "half.txt": "half",
+		"half.txt.error.txt": "broke off\n", "slow.txt.error.txt": "context deadline exceeded\n", "long.txt": "0123456012", "cut.txt": "a (removed",
 	} {
 		if got, ok := files[dir+name]; !ok || got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"empty.txt", "absent.txt", "absent.txt.error.txt", "last.txt"} {
+		if text, ok := files[dir+name]; ok {
+			t.Errorf("%s is there: %q", name, text)
 		}
 	}
 	if got := files[dir+"panics.txt.error.txt"]; !strings.HasPrefix(got, "fault: ouch\n") {
@@ -101,10 +107,10 @@ func TestWrite(t *testing.T) {
 		t.Errorf("longer.txt has %d bytes: the total is 1,000", n)
 	}
 	var read Manifest
-	if err := json.Unmarshal([]byte(files[dir+"manifest.json"]), &read); err != nil || len(read.Parts) != 10 || len(read.Failed()) != 4 || read.By != "me" {
+	if err := json.Unmarshal([]byte(files[dir+"manifest.json"]), &read); err != nil || len(read.Parts) != 11 || len(read.Failed()) != 4 || read.By != "me" {
 		t.Errorf("%+v %v", read, err)
 	}
-	if !m.Parts[6].Truncated || m.Parts[6].Error != "" || m.Parts[0].Truncated || m.Parts[0].Removed != 1 {
+	if !m.Parts[7].Truncated || !m.Parts[2].Absent || m.Parts[7].Error != "" || m.Parts[0].Truncated || m.Parts[0].Removed != 1 {
 		t.Errorf("%+v", m.Parts)
 	}
 }
@@ -199,7 +205,7 @@ func TestMachine(t *testing.T) {
 			files[name] = text
 		}
 		for _, f := range m.Failed() {
-			if !strings.HasPrefix(f.Name, "appliance/") && f.Name != "machine/processes.txt" {
+			if f.Name != "machine/processes.txt" {
 				t.Errorf("%s: %s: %s", root, f.Name, f.Error)
 			}
 		}
