@@ -64,7 +64,7 @@ static void test_here(void)
 	l.iface = eth1;
 	start(&c, &t);
 	start(&l, &tl);
-	for (int k = 0; k < 1000 && t.n + tl.n < 2; k++) {
+	for (int k = 0; k < 60000 && t.n + tl.n < 2; k++) {
 		usleep(1000);
 		loop_ticks();
 	}
