@@ -139,7 +139,7 @@ static void client_start(struct client *cl, unsigned int worker, uint16_t vrf, c
 #define WAIT(cond, ...)                                                                            \
 	do {                                                                                       \
 		for (int wait_ = 0; !(cond); wait_++) {                                            \
-			CHECK(wait_ < 60000, __VA_ARGS__);                                          \
+			CHECK(wait_ < 60000, __VA_ARGS__);                                         \
 			loop_once();                                                               \
 			usleep(1000);                                                              \
 		}                                                                                  \
