@@ -122,7 +122,7 @@ func TestRebootOfMachine(t *testing.T) {
 	if _, err := system.NewSystemClient(b.conn()).Reboot(b.ctx(), &system.RebootRequest{Method: system.RebootMethod_WARM}); err != nil {
 		t.Fatal(err)
 	}
-	b.exit(true)
+	b.ends()
 	if len(m.done) != 0 {
 		t.Error(<-m.done)
 	}
