@@ -19,6 +19,7 @@ func newAgent() *cobra.Command {
 	var c common
 	var who string
 	var idle time.Duration
+	machine := agent.NewMachine()
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Do for a control plane that is not root what needs root",
@@ -50,7 +51,7 @@ func newAgent() *cobra.Command {
 				log.Warn("the supervisor is not told", "error", err)
 			}
 			defer tell.Close()
-			s := agent.NewServer(agent.Options{Machine: agent.NewMachine(), Users: []uint32{uid}, Idle: idle, Logger: log, Tell: tell})
+			s := agent.NewServer(agent.Options{Machine: machine, Users: []uint32{uid}, Idle: idle, Logger: log, Tell: tell})
 			err = s.Serve(cmd.Context(), l)
 			_ = tell.Send(sdnotify.Stopping)
 			return err
@@ -61,6 +62,9 @@ func newAgent() *cobra.Command {
 	f.StringVar(&c.logLevel, "log-level", "", "debug, info, warn or error")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&who, "user", "millrace", "user who may ask beside root, by name or number")
+	f.StringVar(&machine.Systemctl, "systemctl", machine.Systemctl, "program that starts and ends units")
+	f.StringVar(&machine.Journalctl, "journalctl", machine.Journalctl, "program that reads the journal")
+	f.StringVar(&machine.HostnameFile, "hostname-file", machine.HostnameFile, "file that the hostname is kept in")
 	f.DurationVar(&idle, "idle", 30*time.Second, "end when there was nothing to do for so long; 0: never")
 	return cmd
 }

@@ -12,12 +12,10 @@ import (
 // UnitUser is the number of the user, and of the group, that the control plane runs as in a box of units. It need not exist.
 const UnitUser = 65431
 
-// unitsScript starts the three programs with the privileges that the units give them, and starts again what ends. It is in UTS and mount
-// namespaces of its own, where systemctl only notes what it is asked for, and ends the data plane when that is to be ended.
+// unitsScript starts the three programs with the privileges that the units give them, and starts again what ends. It is in a UTS
+// namespace of its own, and its systemctl only notes what it is asked for, and ends the data plane when that is to be ended.
 const unitsScript = `set -u
 trap 'kill $(jobs -p) 2>/dev/null; wait; exit 0' TERM INT
-mount --bind "$DIR/systemctl" /usr/bin/systemctl
-mount --bind "$DIR/hostname" /etc/hostname
 again() {
 	while :; do
 		"$@" & pid=$!
@@ -29,7 +27,7 @@ again() {
 }
 # systemd would make its socket: here the group lets it do that itself.
 again setpriv --no-new-privs --bounding-set="$AGENT_CAPS" --groups "$ID" \
-	"$VNF" agent --runtime-dir "$DIR/run" --user "$ID" --idle 0 &
+	"$VNF" agent --runtime-dir "$DIR/run" --user "$ID" --idle 0 --systemctl "$DIR/systemctl" --hostname-file "$DIR/hostname" &
 while [ ! -S "$DIR/run/agent.sock" ]; do sleep 0.1; done
 again env RUNTIME_DIRECTORY="$DIR/dpdk" setpriv --no-new-privs --bounding-set="$DATAPLANE_CAPS" --groups "$ID" \
 	sh -c "$DATAPLANE_COMMAND" sh "$@" &
@@ -118,7 +116,7 @@ func (b *Box) startUnits() (*Proc, error) {
 		}
 	}
 	args := append([]string{"-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, env...)
-	args = append(args, "unshare", "--uts", "--mount", "sh", "-c", unitsScript, "sh", "--file-prefix", b.Inner.Name)
+	args = append(args, "unshare", "--uts", "sh", "-c", unitsScript, "sh", "--file-prefix", b.Inner.Name)
 	args = append(args, strings.Fields(b.opt.DataplaneArgs)...)
 	return b.NS.Start("env", args...)
 }
