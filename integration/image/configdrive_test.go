@@ -103,7 +103,9 @@ func TestConfigDrive(t *testing.T) {
 	b.step("ports", func() {
 		b.data(wanMAC, "wan", "uio_pci_generic|igb_uio", 0)
 		b.data(lanMAC, "lan", "uio_pci_generic|igb_uio", 1450)
-		b.wantState("/interfaces/interface[name=lan]/config/mtu", "1464")
+		if mtu, err := b.client.get("/interfaces/interface[name=lan]/config/mtu", gpb.GetRequest_CONFIG); err != nil || mtu != "1464" {
+			b.t.Errorf("the MTU of lan with its Ethernet header is %s, %v", mtu, err)
+		}
 	})
 	forwards := func() {
 		b.wantState(aftOfWAN, "203.0.113.0/24")
@@ -179,19 +181,15 @@ func (b *bed) tryIdentity() {
 		b.t.Errorf("the host is called %q", got)
 	}
 	b.wantState("/system/state/hostname", guestName)
+	stranger := newAuthority(b.t, "test strangers")
+	strange, server := identity{ca: b.server.pem}, identity{ca: b.server.pem}
+	strange.certificate, strange.key = stranger.issue("orchestrator")
+	server.certificate, server.key = b.orchestrator.issue("x", "x")
 	for name, i := range map[string]identity{
-		"no certificate": {ca: b.server.pem},
-		"a certificate of another's": func() (i identity) {
-			i.ca = b.server.pem
-			i.certificate, i.key = b.server.issue("orchestrator")
-			return i
-		}(),
-		"an authority of another's": {ca: b.orchestrator.pem, certificate: b.operator.certificate, key: b.operator.key},
-		"a certificate for the server": func() (i identity) {
-			i.ca = b.server.pem
-			i.certificate, i.key = b.orchestrator.issue("x", "x")
-			return i
-		}(),
+		"no certificate":               {ca: b.server.pem},
+		"a certificate of another's":   strange,
+		"an authority of another's":    {ca: stranger.pem, certificate: b.operator.certificate, key: b.operator.key},
+		"a certificate for the server": server,
 	} {
 		c, err := newClient(b.mgmt, gnmiAddress, i.config(b.t, guestAddress))
 		if err != nil {
