@@ -58,7 +58,10 @@ func newBed(t *testing.T) *bed {
 	b.server, b.orchestrator = newAuthority(t, "test servers"), newAuthority(t, "test orchestrators")
 	b.operator.ca = b.server.pem
 	b.operator.certificate, b.operator.key = b.orchestrator.issue("orchestrator")
-	b.operator.write(t, filepath.Join(l.Dir, "pki"))
+	// vnfctl wants its own certificate's authority to be one that it knows.
+	forCtl := b.operator
+	forCtl.ca += b.orchestrator.pem
+	forCtl.write(t, filepath.Join(l.Dir, "pki"))
 	id := filepath.Join(l.Dir, "id")
 	command(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", id)
 	pub, err := os.ReadFile(id + ".pub")
@@ -84,6 +87,8 @@ func (b *bed) newVM(t *testing.T, opt vmOptions) {
 		b.lan.Default("10.0.2.1")
 	}
 	b.wan.Addr("lo", behindWAN+"/24")
+	// The lab's bgpd keeps its routes from the kernel.
+	b.wan.IP("route", "add", "10.0.2.0/24", "via", "10.0.1.1")
 	if err := b.lab.Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func TestConfigDrive(t *testing.T) {
 	}) {
 		return
 	}
-	b.startPeer()
+	peer := b.startPeer()
 	b.step("identity", b.tryIdentity)
 	b.step("ports", func() {
 		b.data(wanMAC, "wan", "uio_pci_generic|igb_uio", 0)
@@ -109,6 +109,13 @@ func TestConfigDrive(t *testing.T) {
 	})
 	forwards := func() {
 		b.wantState(aftOfWAN, "203.0.113.0/24")
+		b.eventually("the appliance's announcement", patience, func() error {
+			out, err := peer.VTY("show bgp ipv4 unicast 10.0.2.0/24")
+			if err == nil && !strings.Contains(out, "10.0.1.1 from 10.0.1.1") {
+				err = errors.New(out)
+			}
+			return err
+		})
 		b.pings(b.lan, "10.0.2.1", "10.0.1.2", behindWAN, "2001:db8:1::2")
 		b.pings(b.wan, "2001:db8:2::2")
 	}
