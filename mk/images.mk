@@ -100,3 +100,18 @@ test-packages: packages ## install, run, upgrade, remove and purge the packages,
 	$(call need,$(DEPS_TEST_PACKAGES))
 	lintian --fail-on error,warning --allow-root $(BUILD)/packages/*.deb
 	nice images/packages/test.sh $(BUILD)/packages $(BUILD)/packages-test
+
+DEPS_OCI      := mmdebstrap busybox python3
+DEPS_TEST_OCI := runc umoci skopeo iproute2 ethtool iputils-ping ncat
+
+.PHONY: oci test-oci
+
+images: oci
+
+oci: packages ## the container, an OCI archive: build/images/millrace-oci.tar
+	$(call need,$(DEPS_OCI))
+	nice images/oci/build.sh $(BUILD)/packages $(IMAGES)/millrace-oci.tar
+
+test-oci: oci ## run the container in a pod, with af_packet and af_xdp ports
+	$(call need,$(DEPS_TEST_OCI))
+	nice images/oci/test.sh $(IMAGES)/millrace-oci.tar $(BUILD)/packages/work/bin/vnfctl

@@ -88,7 +88,7 @@ def main():
         "annotations": labels,
     }, sort_keys=True).encode(), "application/vnd.oci.image.manifest.v1+json")
     manifest["platform"] = {"architecture": "amd64", "os": "linux"}
-    manifest["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+    manifest["annotations"] = {"org.opencontainers.image.ref.name": "millrace:latest"}
     index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [manifest]}
 
     files = {"oci-layout": json.dumps({"imageLayoutVersion": "1.0.0"}).encode(), "index.json": json.dumps(index, sort_keys=True).encode()}

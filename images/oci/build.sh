@@ -40,7 +40,7 @@ nice mmdebstrap --quiet --mode=root --format=directory --variant=extract --inclu
     '' "$work/base" "$work/sources" >"$work/log" 2>&1 || { sed -E 's#(https?://)[^/ ]+#\1…#g' "$work/log" >&2; exit 1; }
 
 base=$work/base
-for tool in sh ls cat ps ip ping vi less grep sed tail head mkdir cp mv rm ln chmod kill env id wget hostname mount umount sleep df du top; do
+for tool in sh true false ls cat ps ip ping vi less grep sed tail head mkdir cp mv rm ln chmod kill env id wget hostname mount umount sleep df du top; do
     [ -e "$base/usr/bin/$tool" ] || ln -s busybox "$base/usr/bin/$tool"
 done
 ldconfig -r "$base" 2>/dev/null
