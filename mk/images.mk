@@ -94,12 +94,16 @@ test-csar: deps-build ## the ETSI package: checked by us, by openssl and by a TO
 # A Debian of its own is booted in a namespace container: MILLRACE_PACKAGES names others than those just built.
 DEPS_TEST_PACKAGES := mmdebstrap systemd-container lintian fping ethtool iproute2 util-linux procps
 
-.PHONY: test-packages
+.PHONY: test-packages test-packages-reproducible
 
 test-packages: packages ## install, run, upgrade, remove and purge the packages, with packets passing meanwhile
 	$(call need,$(DEPS_TEST_PACKAGES))
 	lintian --fail-on error,warning --allow-root $(BUILD)/packages/*.deb
 	nice images/packages/test.sh $(BUILD)/packages $(BUILD)/packages-test
+
+test-packages-reproducible: deps-build ## build the packages twice, in two places: the same bytes?
+	$(call need,$(DEPS_PACKAGES))
+	nice images/packages/reproducible.sh
 
 DEPS_OCI      := mmdebstrap busybox python3
 DEPS_TEST_OCI := runc umoci skopeo iproute2 ethtool iputils-ping ncat
