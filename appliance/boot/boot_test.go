@@ -346,10 +346,12 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-func (a *authority) server() (cert, key string) {
+func (a *authority) server() (cert, key string) { return a.leaf(x509.ExtKeyUsageServerAuth) }
+
+func (a *authority) leaf(usage x509.ExtKeyUsage) (cert, key string) {
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "edge1"}, DNSNames: []string{"edge1"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{usage},
 	}
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -370,14 +372,17 @@ func TestCertificates(t *testing.T) {
 	a, other := newAuthority(t, "orchestrator"), newAuthority(t, "other")
 	cert, key := a.server()
 	_, wrong := a.server()
+	clientCert, clientKey := a.leaf(x509.ExtKeyUsageClientAuth)
 	for name, c := range map[string]struct {
-		tls                map[string]string
-		from, problem, has string
-		own                bool
+		tls           map[string]string
+		from, problem string
+		own, other    bool
 	}{
 		"all":          {tls: map[string]string{"ca": a.pem, "certificate": cert, "key": key}, from: "user-data"},
 		"authority":    {tls: map[string]string{"ca": a.pem}, from: "user-data", own: true},
-		"another's":    {tls: map[string]string{"ca": other.pem, "certificate": cert, "key": key}, from: "own", problem: "server.pem is not good with ca.pem"},
+		"another's":    {tls: map[string]string{"ca": other.pem, "certificate": cert, "key": key}, from: "user-data", other: true},
+		"pair":         {tls: map[string]string{"certificate": cert, "key": key}, from: "user-data", own: true, other: true},
+		"a client's":   {tls: map[string]string{"ca": a.pem, "certificate": clientCert, "key": clientKey}, from: "own", problem: "incompatible key usage"},
 		"wrong key":    {tls: map[string]string{"ca": a.pem, "certificate": cert, "key": wrong}, from: "own", problem: "server-key.pem is not the key of server.pem"},
 		"no authority": {tls: map[string]string{"ca": "none"}, from: "own", problem: "there is no PEM block of a certificate"},
 		"none":         {from: "own"},
@@ -405,7 +410,8 @@ func TestCertificates(t *testing.T) {
 		if _, err := auth.Open(auth.Options{Dir: dir}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !strings.Contains(b.get(pkiDir+"/"+auth.CAFile), a.pem) || exists(filepath.Join(dir, auth.CAKeyFile)) != c.own {
+		if !strings.Contains(b.get(pkiDir+"/"+auth.CAFile), c.tls["ca"]) || exists(filepath.Join(dir, auth.CAKeyFile)) != c.own ||
+			exists(filepath.Join(dir, auth.ServerCAFile)) != c.other || c.other && strings.Contains(b.get(pkiDir+"/"+auth.CAFile), a.pem) {
 			t.Errorf("%s: not as given", name)
 		}
 		if st, err := os.Stat(filepath.Join(dir, auth.ServerKeyFile)); err != nil || st.Mode().Perm() != 0o600 {

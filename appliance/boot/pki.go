@@ -1,10 +1,10 @@
 package boot
 
 import (
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"millrace/server/auth"
 )
@@ -32,7 +32,8 @@ func (m *Machine) certificates(o *outlook) error {
 		o.Add("millrace.tls", "is not taken, the box makes certificates of its own: %v", err)
 		return nil
 	}
-	for _, name := range []string{auth.CAFile, auth.CAKeyFile, auth.ServerFile, auth.ServerKeyFile, auth.ClientFile, auth.ClientKeyFile, "."} {
+	for _, name := range []string{auth.CAFile, auth.CAKeyFile, auth.ServerFile, auth.ServerCAFile, auth.ServerKeyFile, auth.ClientFile,
+		auth.ClientKeyFile, "."} {
 		if path := filepath.Join(made, name); exists(path) {
 			if err := m.Owner(path, false); err != nil {
 				return err
@@ -49,8 +50,8 @@ func (m *Machine) certificates(o *outlook) error {
 	return nil
 }
 
-// makePKI makes a directory of the certificates that are given, and checks that they belong together. With an authority only, the box makes a
-// certificate of its own, and accepts the clients of that authority beside its own operator.
+// makePKI makes a directory of the certificates that are given, and checks that they belong together. What is not given the box makes: its
+// own operator's certificate is accepted beside those of the authority given, or alone, unless both are given.
 func (m *Machine) makePKI(o *outlook) (dir string, err error) {
 	parent := filepath.Dir(m.path(pkiDir))
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -78,22 +79,46 @@ func (m *Machine) makePKI(o *outlook) (dir string, err error) {
 		_, err = f.WriteString(text)
 		return errors.Join(err, f.Sync(), f.Close())
 	}
-	if t.Certificate == "" {
+	if t.CA != "" && lastCertificate(t.CA) == "" {
+		return dir, errors.New("ca: there is no PEM block of a certificate in it")
+	}
+	if t.CA == "" || t.Certificate == "" {
 		if err := open(); err != nil { // makes all of its own
 			return dir, err
 		}
-		if err := write(auth.CAFile, "\n"+t.CA, os.O_APPEND); err != nil {
-			return dir, err
+		if t.CA != "" {
+			if err := write(auth.CAFile, "\n"+t.CA, os.O_APPEND); err != nil {
+				return dir, err
+			}
+			return dir, open()
 		}
-		if !strings.Contains(t.CA, "-----BEGIN CERTIFICATE-----") {
-			return dir, errors.New("ca: there is no PEM block of a certificate in it")
-		}
-		return dir, open()
+	} else if err := write(auth.CAFile, t.CA, os.O_TRUNC); err != nil {
+		return dir, err
 	}
-	for name, text := range map[string]string{auth.CAFile: t.CA, auth.ServerFile: t.Certificate, auth.ServerKeyFile: t.Key} {
+	for name, text := range map[string]string{auth.ServerFile: t.Certificate, auth.ServerKeyFile: t.Key} {
 		if err := write(name, text, os.O_TRUNC); err != nil {
 			return dir, err
 		}
 	}
+	if open() == nil {
+		return dir, nil
+	}
+	// Another authority's than the clients': theirs alone are let in.
+	if err := write(auth.ServerCAFile, lastCertificate(t.Certificate), os.O_TRUNC); err != nil {
+		return dir, err
+	}
 	return dir, open()
+}
+
+// lastCertificate is the last of some certificates, in a chain the highest; empty: there is none.
+func lastCertificate(text string) (last string) {
+	for rest := []byte(text); ; {
+		var b *pem.Block
+		if b, rest = pem.Decode(rest); b == nil {
+			return last
+		}
+		if b.Type == "CERTIFICATE" {
+			last = string(pem.EncodeToMemory(b))
+		}
+	}
 }

@@ -181,8 +181,6 @@ func (d *Day0) tls(at string, raw json.RawMessage) []Problem {
 		return problems
 	case (t.Certificate == "") != (t.Key == ""):
 		return []Problem{{at, "certificate and key belong together, and one is missing"}}
-	case t.Certificate != "" && t.CA == "":
-		return []Problem{{at + ".ca", "is missing: a certificate needs the authority that it is from, whose clients are accepted"}}
 	}
 	d.TLS = t
 	return nil

@@ -273,3 +273,47 @@ func write(t *testing.T, path, text string) {
 		t.Fatal(err)
 	}
 }
+
+// The authority of the server's certificate need not be one whose clients are let in.
+func TestServersAuthority(t *testing.T) {
+	ours, theirs := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	now := time.Now()
+	open(t, ours, now, "vnf")
+	open(t, theirs, now, "vnf")
+	dir := t.TempDir()
+	put := func(name, from, file string) {
+		b, err := os.ReadFile(filepath.Join(from, file))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(CAFile, theirs, CAFile)
+	put(ServerFile, ours, ServerFile)
+	put(ServerKeyFile, ours, ServerKeyFile)
+	if _, err := Open(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "server.pem is not good with ca.pem") {
+		t.Errorf("without its authority: %v", err)
+	}
+	put(ServerCAFile, ours, CAFile)
+	server := open(t, dir, now).ServerConfig()
+	client := func(of string) *tls.Config {
+		c, err := ClientConfig(of, "vnf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		right, err := ClientConfig(ours, "vnf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.RootCAs = right.RootCAs
+		return c
+	}
+	if s, c := handshake(t, server, client(theirs)); s != nil || c != nil {
+		t.Errorf("a client of the authority: %v, %v", s, c)
+	}
+	if s, _ := handshake(t, server, client(ours)); s == nil {
+		t.Error("a client of the server's authority gets in")
+	}
+}

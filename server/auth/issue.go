@@ -19,9 +19,11 @@ import (
 
 // Names of the files in the directory.
 const (
-	CAFile        = "ca.pem"
-	CAKeyFile     = "ca-key.pem"
-	ServerFile    = "server.pem"
+	CAFile     = "ca.pem"
+	CAKeyFile  = "ca-key.pem"
+	ServerFile = "server.pem"
+	// ServerCAFile is the authority of the server's certificate where clients of that are not accepted; it need not be there.
+	ServerCAFile  = "server-ca.pem"
 	ServerKeyFile = "server-key.pem"
 	ClientFile    = "client.pem"
 	ClientKeyFile = "client-key.pem"

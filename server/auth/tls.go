@@ -121,7 +121,12 @@ func (p *PKI) load(dir string) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, cert, err := loadPair(dir, ServerFile, ServerKeyFile, x509.ExtKeyUsageServerAuth, p.now())
+	// Where it is, while others are on trial elsewhere.
+	others, err := readCertificates(filepath.Join(p.dir, ServerCAFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	pool, cert, err := loadPair(dir, ServerFile, ServerKeyFile, x509.ExtKeyUsageServerAuth, p.now(), others...)
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +161,8 @@ func ClientConfig(dir, serverName string) (*tls.Config, error) {
 }
 
 // loadPair reads an authority and a certificate with its key, and checks that they fit together: later, in a handshake, the reason
-// would be hard to see.
-func loadPair(dir, certName, keyName string, usage x509.ExtKeyUsage, now time.Time) (*x509.CertPool, tls.Certificate, error) {
+// would be hard to see. The certificate may also be of another authority, which is not among those returned.
+func loadPair(dir, certName, keyName string, usage x509.ExtKeyUsage, now time.Time, others ...*x509.Certificate) (*x509.CertPool, tls.Certificate, error) {
 	var none tls.Certificate
 	cas, err := readCertificates(filepath.Join(dir, CAFile))
 	if err != nil {
@@ -183,8 +188,12 @@ func loadPair(dir, certName, keyName string, usage x509.ExtKeyUsage, now time.Ti
 		return nil, none, fmt.Errorf("%s is not the key of %s: %w", keyName, certName, err)
 	}
 	cert.Leaf = certs[0]
-	roots, inter := x509.NewCertPool(), x509.NewCertPool()
+	pool, roots, inter := x509.NewCertPool(), x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range cas {
+		pool.AddCert(c)
+		roots.AddCert(c)
+	}
+	for _, c := range others {
 		roots.AddCert(c)
 	}
 	for _, c := range certs[1:] {
@@ -201,7 +210,7 @@ func loadPair(dir, certName, keyName string, usage x509.ExtKeyUsage, now time.Ti
 	if err != nil {
 		return nil, none, fmt.Errorf("%s is not good with %s: %w", certName, CAFile, err)
 	}
-	return roots, cert, nil
+	return pool, cert, nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
