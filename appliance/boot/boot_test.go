@@ -224,6 +224,24 @@ millrace:
 	}
 }
 
+// TestMTU: an interface of the configuration has its network's, unless that says another.
+func TestMTU(t *testing.T) {
+	for config, want := range map[string]string{
+		`{name: wan, config: {name: wan, type: "iana-if-type:ethernetCsmacd"}}`:                                                 "wan nic=wan 1442 []",
+		`{name: wan, config: {name: wan, type: "iana-if-type:ethernetCsmacd", mtu: 1014}}`:                                      "wan nic=wan 1000 []",
+		`{name: a, config: {name: a, type: "iana-if-type:ethernetCsmacd"}, vnf-dataplane:port: {config: {devargs: "nic=wan"}}}`: "a nic=wan 1442 []",
+		`{name: wan, config: {name: wan, type: "iana-if-type:ethernetCsmacd"}, subinterfaces: {subinterface: [{index: 5, config: {index: 5, mtu: 1500},
+			openconfig-vlan:vlan: {match: {single-tagged: {config: {vlan-id: 5}}}}}]}}`: "wan nic=wan 0 []; wan.5  1500 []",
+	} {
+		b := newBox(t, 3, 4)
+		b.platform("i-1", map[int]string{4: "wan"}, "#cloud-config\nmillrace: {config: {openconfig-interfaces:interfaces: {interface: ["+config+"]}}}\n")
+		r := b.boot()
+		if got := b.interfaces(); got != want || len(r.Problems) > 0 {
+			t.Errorf("%s:\n got %s\nwant %s\n%+v", config, got, want, r.Problems)
+		}
+	}
+}
+
 func TestNoPlatform(t *testing.T) {
 	b := newBox(t, 3, 4)
 	b.put(startup, "# nothing\n{}\n")

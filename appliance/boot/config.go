@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"sigs.k8s.io/yaml"
 
@@ -18,9 +19,6 @@ import (
 	"millrace/yang/schema"
 	"millrace/yang/tree"
 )
-
-// interfaces is where the interfaces are in the tree.
-const interfaces = "/interfaces/interface"
 
 // firstConfig is a document for the control plane to begin with: what is given, JSON or YAML, completed by the cards. plan, which may be nil,
 // tells their addresses.
@@ -91,19 +89,18 @@ func complete(e *tree.Edit, t *tree.Tree, m *model.Model, n nic.NIC, plan *netwo
 	device := "nic=" + n.Name
 	for f := range t.Root().List("interfaces/interface") {
 		if slices.Contains([]string{device, n.PCI}, f.Text("port/config/devargs")) || n.Netdev != "" && f.Text("port/config/iface") == n.Netdev {
-			return nil
+			return setMTU(e, interfaceAt(f.Key("name")), f, n.MTU)
 		}
 	}
-	list, err := tree.ParsePath(interfaces)
-	if err != nil {
-		return err
-	}
-	at := list[:len(list)-1].With(tree.Elem{Name: "interface", Keys: []tree.Key{{Name: "name", Value: n.Name}}})
+	at := interfaceAt(n.Name)
 	if f := t.Get(at); f != nil {
 		if f.Has("port/config/devargs") || f.Has("port/config/iface") || f.Text("config/type") == "softwareLoopback" {
 			return nil // another device's, or none's
 		}
-		return e.SetText(at.Name("port").Name("config").Name("devargs"), device)
+		if err := e.SetText(at.Name("port").Name("config").Name("devargs"), device); err != nil {
+			return err
+		}
+		return setMTU(e, at, f, n.MTU)
 	}
 	c := config.Interface{Name: n.Name, Type: config.Port, Device: device, MTU: usableMTU(n.MTU)}
 	if plan != nil {
@@ -129,6 +126,27 @@ func complete(e *tree.Edit, t *tree.Tree, m *model.Model, n nic.NIC, plan *netwo
 		return err
 	}
 	return e.Update(nil, j)
+}
+
+// interfaceAt is where an interface is in the tree.
+func interfaceAt(name string) tree.Path {
+	return tree.Path{{Name: "interfaces"}, {Name: "interface", Keys: []tree.Key{{Name: "name", Value: name}}}}
+}
+
+// linkHeader is what the tree's MTU of an interface counts beside the IP packet.
+const linkHeader = 14
+
+// setMTU gives an interface the MTU of its network, if nobody says another and nothing on it needs more.
+func setMTU(e *tree.Edit, at tree.Path, f *tree.Node, mtu uint32) error {
+	if mtu = usableMTU(mtu); mtu < 1280 || f.Has("config/mtu") {
+		return nil
+	}
+	for s := range f.List("subinterfaces/subinterface") {
+		if m, ok := s.Uint("config/mtu"); ok && m > uint64(mtu) {
+			return nil
+		}
+	}
+	return e.SetText(at.Name("config").Name("mtu"), strconv.FormatUint(uint64(mtu+linkHeader), 10))
 }
 
 // usableMTU is what an interface can have of what the platform tells.
