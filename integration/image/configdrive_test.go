@@ -332,6 +332,12 @@ func (b *bed) tryUpgrade() {
 	version := b.sh("dpkg-query -W -f '${Version}' millrace-vnf") + "+upgrade1"
 	control = regexp.MustCompile(`(?m)^Version: .*$`).ReplaceAll(control, []byte("Version: "+version))
 	writeFile(b.t, filepath.Join(dir, "DEBIAN/control"), string(control))
+	// dpkg-deb takes what nfpm writes for a package without such files only when it reads it.
+	if list, err := os.ReadFile(filepath.Join(dir, "DEBIAN/conffiles")); err == nil && strings.TrimSpace(string(list)) == "" {
+		if err := os.Remove(filepath.Join(dir, "DEBIAN/conffiles")); err != nil {
+			b.t.Fatal(err)
+		}
+	}
 	deb := filepath.Join(b.lab.Dir, "upgrade.deb")
 	command(b.t, "dpkg-deb", "--root-owner-group", "-b", dir, deb)
 	content, err := os.ReadFile(deb)
