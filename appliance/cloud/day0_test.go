@@ -63,7 +63,9 @@ func TestDay0Forms(t *testing.T) {
 	}
 }
 
-func indent(s string) string { return "    " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ") + "\n" }
+func indent(s string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ") + "\n"
+}
 
 func TestDay0Merged(t *testing.T) {
 	in := &Instance{UserData: []byte("#include\nhttp://config.example/edge1\n"), Merged: []byte(plain)}
