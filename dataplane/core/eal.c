@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "eal.h"
 
-#include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include "hugepages.h"
 #include "log.h"
 #include "mbuf.h"
 
@@ -57,45 +57,9 @@ static unsigned int memory_needed(const struct options *o)
 	return (unsigned int)(n >> 20) + 512;
 }
 
-static uint64_t read_number(const char *path)
-{
-	unsigned long long v = 0;
-	FILE *f = fopen(path, "r");
-
-	if (f == NULL)
-		return 0;
-	if (fscanf(f, "%llu", &v) != 1)
-		v = 0;
-	fclose(f);
-	return v;
-}
-
-/* MB of free hugepages of all sizes. */
-static uint64_t free_hugepages(void)
-{
-	const char *dir = "/sys/kernel/mm/hugepages";
-	DIR *d = opendir(dir);
-	struct dirent *e;
-	uint64_t kb = 0;
-
-	if (d == NULL)
-		return 0;
-	while ((e = readdir(d)) != NULL) {
-		unsigned int size;
-		char path[512];
-
-		if (sscanf(e->d_name, "hugepages-%ukB", &size) != 1)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s/free_hugepages", dir, e->d_name);
-		kb += size * read_number(path);
-	}
-	closedir(d);
-	return kb >> 10;
-}
-
 static int check_hugepages(unsigned int need)
 {
-	uint64_t have = free_hugepages();
+	uint64_t have = hugepages_free_mb();
 
 	if (have >= need)
 		return 0;
@@ -165,8 +129,12 @@ int eal_start(const struct options *o)
 			o->log_level);
 		return -1;
 	}
-	if (!o->no_huge && check_hugepages(memory) < 0)
-		return -1;
+	if (!o->no_huge) {
+		/* DPDK would do so itself, but only after we have looked for room. */
+		hugepages_clear(o->file_prefix);
+		if (check_hugepages(memory) < 0)
+			return -1;
+	}
 	add(&a, "vnf-dataplane");
 	add_lcores(&a, o);
 	add(&a, "--file-prefix=%s", o->file_prefix);
