@@ -165,6 +165,36 @@ func TestClientsRefused(t *testing.T) {
 	}
 }
 
+// TestTwoAuthorities: clients and servers may have one each. A client's ca.pem holds the servers', and need not hold its own.
+func TestTwoAuthorities(t *testing.T) {
+	servers, clients, client := t.TempDir(), t.TempDir(), t.TempDir()
+	open(t, servers, time.Now())
+	open(t, clients, time.Now())
+	copyFile(t, filepath.Join(servers, CAFile), filepath.Join(client, CAFile))
+	copyFile(t, filepath.Join(clients, ClientFile), filepath.Join(client, ClientFile))
+	copyFile(t, filepath.Join(clients, ClientKeyFile), filepath.Join(client, ClientKeyFile))
+	c, err := ClientConfig(client, "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove(t, servers, CAKeyFile)
+	copyFile(t, filepath.Join(servers, CAFile), filepath.Join(servers, ServerCAFile))
+	copyFile(t, filepath.Join(clients, CAFile), filepath.Join(servers, CAFile))
+	p, err := Open(Options{Dir: servers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if se, ce := handshake(t, p.ServerConfig(), c); se != nil || ce != nil {
+		t.Errorf("server: %v, client: %v", se, ce)
+	}
+	// What is no client's is told before a handshake all the same.
+	copyFile(t, filepath.Join(clients, ServerFile), filepath.Join(client, ClientFile))
+	copyFile(t, filepath.Join(clients, ServerKeyFile), filepath.Join(client, ClientKeyFile))
+	if _, err := ClientConfig(client, "localhost"); err == nil || !strings.Contains(err.Error(), "incompatible key usage") {
+		t.Errorf("a server's certificate: %v", err)
+	}
+}
+
 func TestUnusableFiles(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

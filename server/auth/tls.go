@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -207,10 +208,22 @@ func loadPair(dir, certName, keyName string, usage x509.ExtKeyUsage, now time.Ti
 		return nil, none, fmt.Errorf("%s expired on %s; the clock says %s", certName, stamp(leaf.NotAfter), stamp(now))
 	}
 	_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: inter, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}})
+	if stranger := (x509.UnknownAuthorityError{}); usage == x509.ExtKeyUsageClientAuth && errors.As(err, &stranger) {
+		// ca.pem says whom a client believes; who believes the client is the server's to say.
+		err = serves(leaf, usage)
+	}
 	if err != nil {
 		return nil, none, fmt.Errorf("%s is not good with %s: %w", certName, CAFile, err)
 	}
 	return pool, cert, nil
+}
+
+// serves says that a certificate may be used for something; one without extended key usages may for all (RFC 5280 section 4.2.1.12).
+func serves(c *x509.Certificate, usage x509.ExtKeyUsage) error {
+	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 || slices.Contains(c.ExtKeyUsage, usage) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) {
+		return nil
+	}
+	return x509.CertificateInvalidError{Cert: c, Reason: x509.IncompatibleUsage}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
