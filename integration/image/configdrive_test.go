@@ -238,7 +238,7 @@ func (b *bed) tryTCP() {
 	}
 	want := fmt.Sprintf("%x", sha256.Sum256(data))
 	for port, command := range map[string]string{"7001": "sha256sum", "7002": "cat " + file} {
-		if _, err := b.wan.Start("ncat", "-l", "-k", "-p", port, "-c", command, behindWAN); err != nil {
+		if _, err := b.wan.Start("ncat", "-l", "-k", "-c", command, behindWAN, port); err != nil {
 			b.t.Fatal(err)
 		}
 	}
