@@ -243,8 +243,8 @@ func (b *bed) tryTCP() {
 		}
 	}
 	for _, command := range []string{
-		"ncat -w 120 " + behindWAN + " 7001 <" + file,
-		"ncat -w 120 --recv-only " + behindWAN + " 7002 | sha256sum",
+		"ncat -w 120s " + behindWAN + " 7001 <" + file,
+		"ncat -w 120s --recv-only " + behindWAN + " 7002 | sha256sum",
 	} {
 		b.eventually(command, patience, func() error {
 			out, err := b.lan.Output("sh", "-c", command)
