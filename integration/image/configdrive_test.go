@@ -237,17 +237,15 @@ func (b *bed) tryTCP() {
 		b.t.Fatal(err)
 	}
 	want := fmt.Sprintf("%x", sha256.Sum256(data))
-	for port, command := range map[string]string{"7001": "sha256sum", "7002": "cat " + file} {
-		if _, err := b.wan.Start("ncat", "-l", "-k", "-c", command, behindWAN, port); err != nil {
+	for _, way := range []struct {
+		from, to *lab.NS
+		address  string
+	}{{b.wan, b.lan, behindWAN}, {b.lan, b.wan, "10.0.2.2"}} {
+		if _, err := way.from.Start("ncat", "-l", "-k", "-c", "cat "+file, way.address, "7001"); err != nil {
 			b.t.Fatal(err)
 		}
-	}
-	for _, command := range []string{
-		"ncat -w 120s " + behindWAN + " 7001 <" + file,
-		"ncat -w 120s --recv-only " + behindWAN + " 7002 | sha256sum",
-	} {
-		b.eventually(command, patience, func() error {
-			out, err := b.lan.Output("sh", "-c", command)
+		b.eventually("a stream from "+way.address, patience, func() error {
+			out, err := way.to.Output("sh", "-c", "ncat -w 60 --recv-only "+way.address+" 7001 | sha256sum")
 			if err == nil && !strings.HasPrefix(out, want) {
 				err = fmt.Errorf("%q came of %s", out, want)
 			}
