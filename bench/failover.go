@@ -190,7 +190,7 @@ func (n *failoverNet) run(ctx context.Context, table []netip.Prefix) (l loss, er
 
 // setLink sets a device up or down and returns the moment before it was.
 func setLink(ns *lab.NS, dev string, up bool) (at time.Time, err error) {
-	err = inNS(ns, func() error {
+	err = ns.Do(func() error {
 		link, err := netlink.LinkByName(dev)
 		if err != nil {
 			return err

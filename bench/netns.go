@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -15,33 +14,11 @@ import (
 	"millrace/internal/lab"
 )
 
-// inNS runs f on a thread that is in the namespace. What f opens stays there.
-func inNS(ns *lab.NS, f func() error) error {
-	errs := make(chan error, 1)
-	go func() {
-		// Not unlocked: the thread ends with the goroutine.
-		runtime.LockOSThread()
-		errs <- func() error {
-			path := "/run/netns/" + ns.Name
-			h, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = h.Close() }()
-			if err := unix.Setns(int(h.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter %s: %w", path, err)
-			}
-			return f()
-		}()
-	}()
-	return <-errs
-}
-
 // netdevCounters reads the counters of a namespace's devices.
 type netdevCounters struct{ f *os.File }
 
 func openCounters(ns *lab.NS) (c netdevCounters, err error) {
-	err = inNS(ns, func() error {
+	err = ns.Do(func() error {
 		c.f, err = os.Open("/proc/thread-self/net/dev")
 		return err
 	})
@@ -68,7 +45,7 @@ func (c netdevCounters) rxPackets(dev string) (uint64, error) {
 // packetSocket opens a raw socket on a device of a namespace. protocol is in network byte order; 0 receives nothing.
 func packetSocket(ns *lab.NS, dev string, protocol uint16) (fd int, err error) {
 	fd = -1
-	err = inNS(ns, func() error {
+	err = ns.Do(func() error {
 		var ifreq *unix.Ifreq
 		if ifreq, err = unix.NewIfreq(dev); err != nil {
 			return err

@@ -1,9 +1,7 @@
 package control
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -26,6 +24,7 @@ import (
 	vnfv1 "millrace/api/proto/vnf/v1"
 	"millrace/appliance/agent"
 	"millrace/server/bundle"
+	"millrace/server/bundle/bundletest"
 )
 
 // The secrets that are planted, wherever one could be.
@@ -162,34 +161,11 @@ func fetch(t *testing.T, c vnfv1.SystemServiceClient, req *vnfv1.GetSupportBundl
 	if !ok || strings.ContainsAny(name, "/\\") {
 		t.Errorf("name %q", name)
 	}
-	return unpack(t, &all, folder), problems
-}
-
-func unpack(t *testing.T, r io.Reader, folder string) map[string]string {
-	t.Helper()
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		t.Fatal(err)
+	in, files := bundletest.Unpack(t, &all)
+	if in != folder {
+		t.Errorf("the files are in %q, not in %q", in, folder)
 	}
-	files := map[string]string{}
-	for archive := tar.NewReader(z); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(archive)
-		if err != nil {
-			t.Fatal(err)
-		}
-		short, ok := strings.CutPrefix(h.Name, folder+"/")
-		if !ok {
-			t.Errorf("%s is not in %s", h.Name, folder)
-		}
-		files[short] = string(b)
-	}
+	return files, problems
 }
 
 // No secret is in any file, in no form.

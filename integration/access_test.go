@@ -222,7 +222,7 @@ func (b *accessBed) bound() {
 		ns *lab.NS
 		to string
 	}{{b.lab.NS("r"), "192.0.2.77:9339"}, {b.lab.NS("a"), "10.0.1.1:9339"}, {b.lab.NS("a"), "[2001:db8:0:1::1]:9339"}} {
-		err := inNS(from.ns, func() error {
+		err := from.ns.Do(func() error {
 			c, err := net.DialTimeout("tcp", from.to, 2*time.Second)
 			if err == nil {
 				_ = c.Close()

@@ -51,7 +51,7 @@ func dialBox(t *testing.T, box *lab.Box, creds credentials.TransportCredentials)
 	conn, err := grpc.NewClient("passthrough:///127.0.0.1:9339", grpc.WithTransportCredentials(creds),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			var c net.Conn
-			err := inNS(box.NS, func() (err error) {
+			err := box.NS.Do(func() (err error) {
 				c, err = new(net.Dialer).DialContext(ctx, "tcp", address)
 				return err
 			})

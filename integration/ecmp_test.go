@@ -153,7 +153,7 @@ func (g *group) tell() {
 // backends serves pages that tell who asks: a member, since it is the source of its connections to backends.
 func (g *group) backends(ns *lab.NS) {
 	var l net.Listener
-	g.ok(inNS(ns, func() (err error) { l, err = net.Listen("tcp", "0.0.0.0:8080"); return err }))
+	g.ok(ns.Do(func() (err error) { l, err = net.Listen("tcp", "0.0.0.0:8080"); return err }))
 	s := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		_, _ = io.WriteString(w, host)
@@ -306,7 +306,7 @@ func (c *conn) ask() (string, error) {
 // connect opens connections, none of which may fail, and tells which member each is at.
 func (g *group) connect(n int) (conns []*conn, where []string) {
 	g.t.Helper()
-	g.ok(inNS(g.client, func() error {
+	g.ok(g.client.Do(func() error {
 		for range n {
 			c, err := net.DialTimeout("tcp", groupVIP+":80", 10*time.Second)
 			if err != nil {

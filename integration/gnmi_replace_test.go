@@ -132,7 +132,7 @@ func TestGNMIReplaceUnderTraffic(t *testing.T) {
 		}
 		b.steady(500*time.Millisecond, func() error { return nil })
 		replace(one)
-		b.ok(inNS(b.lab.NS("a"), func() error { return lab.Eventually(5*time.Second, func() error { return echoOnce("10.0.1.1:7") }) }))
+		b.ok(b.lab.NS("a").Do(func() error { return lab.Eventually(5*time.Second, func() error { return echoOnce("10.0.1.1:7") }) }))
 		b.steady(500*time.Millisecond, func() error { return nil })
 	}
 	b.lossless(tr)

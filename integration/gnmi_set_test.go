@@ -240,7 +240,7 @@ func TestGNMIFromEmptyBox(t *testing.T) {
 	c.must(operation{"update", "/tcp-termination/listeners/listener[name=echo]", document(object{
 		"config": object{"name": "echo", "address": "10.0.1.1", "port": 7, "service": "ECHO"}})})
 	b.eventually(10*time.Second, func() error {
-		return inNS(a, func() error { return echoOnce("10.0.1.1:7") })
+		return a.Do(func() error { return echoOnce("10.0.1.1:7") })
 	})
 	c.wants(10*time.Second, "/tcp-termination/listeners/listener[name=echo]/state", `oper-status":"UP"`)
 	// What is set this way is read in the others.
@@ -252,7 +252,7 @@ func TestGNMIFromEmptyBox(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "InvalidArgument") || !strings.Contains(err.Error(), "/interfaces/interface[name=eth1]") {
 		t.Errorf("a wrong Set: %v", err)
 	}
-	b.ok(inNS(a, func() error { return echoOnce("10.0.1.1:7") }))
+	b.ok(a.Do(func() error { return echoOnce("10.0.1.1:7") }))
 	// And all away again.
 	c.must(operation{"delete", "/tcp-termination", ""}, operation{"delete", "/network-instances", ""}, operation{"delete", "/interfaces", ""})
 	if err := ping("10.0.2.2"); err == nil {

@@ -15,7 +15,7 @@ import (
 
 // listening says whether something takes connections at an address of the box's namespace.
 func (r *router) listening(address string) error {
-	return inNS(r.ns, func() error {
+	return r.ns.Do(func() error {
 		c, err := net.DialTimeout("tcp", address, 10*time.Second)
 		if err != nil {
 			return err

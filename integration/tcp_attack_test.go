@@ -91,7 +91,7 @@ func (r *termination) attacker(ns *lab.NS, port string) *attacker {
 	var err error
 	a.to, err = net.ParseMAC(r.mac(r.ns, port))
 	r.ok(err)
-	r.ok(inNS(ns, func() error {
+	r.ok(ns.Do(func() error {
 		ifi, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err

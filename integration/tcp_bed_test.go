@@ -181,7 +181,7 @@ func (r *termination) quiet() {
 // dial connects from a namespace; the connection fails after the deadline.
 func dial(ns *lab.NS, address string, setup ...func(fd int) error) (*net.TCPConn, error) {
 	var c net.Conn
-	err := inNS(ns, func() (err error) {
+	err := ns.Do(func() (err error) {
 		c, err = dialHere(address, setup...)
 		return err
 	})
@@ -233,7 +233,7 @@ func (r *termination) serve(ns *lab.NS, address string, f func(*net.TCPConn)) (s
 	r.t.Helper()
 	var l net.Listener
 	r.eventually(5*time.Second, func() error {
-		return inNS(ns, func() (err error) {
+		return ns.Do(func() (err error) {
 			l, err = net.Listen("tcp", address)
 			return err
 		})

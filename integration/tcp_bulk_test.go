@@ -242,7 +242,7 @@ func newShuffler(t *testing.T, ns *lab.NS, left, right string) *shuffler {
 	t.Helper()
 	s := &shuffler{}
 	var fds [2]int
-	err := inNS(ns, func() error {
+	err := ns.Do(func() error {
 		for i, dev := range []string{left, right} {
 			ifi, err := net.InterfaceByName(dev)
 			if err != nil {

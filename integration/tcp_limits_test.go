@@ -29,7 +29,7 @@ listeners:
 	})
 	// takes tells whether a new connection is served within some seconds.
 	takes := func(ns *lab.NS, address string, from ...string) (c net.Conn, ok bool) {
-		_ = inNS(ns, func() error {
+		_ = ns.Do(func() error {
 			d := net.Dialer{Timeout: 3 * time.Second}
 			if len(from) > 0 {
 				d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from[0])}
@@ -93,7 +93,7 @@ listeners:
 		began := time.Now()
 		for range n {
 			wg.Go(func() {
-				_ = inNS(r.a, func() error {
+				_ = r.a.Do(func() error {
 					d := net.Dialer{Timeout: 900 * time.Millisecond}
 					c, err := d.Dial("tcp", "10.0.1.1:8")
 					if err == nil {

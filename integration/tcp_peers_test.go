@@ -77,7 +77,7 @@ listeners:
 			r.ctl("tcp", "listener", "delete", name)
 			r.ctl("tcp", "vip", "delete", name)
 			r.run(r.a, "ip", "neigh", "flush", "dev", "eth0")
-			_ = inNS(r.a, func() error {
+			_ = r.a.Do(func() error {
 				c, err := net.DialTimeout("tcp", at(vip, 7), 1500*time.Millisecond)
 				if err == nil {
 					_, err = io.WriteString(c, "x")

@@ -37,7 +37,7 @@ func (r *termination) web(ns *lab.NS, address, name string, seed uint64, size in
 		fmt.Fprint(w, sum, n, err)
 	})
 	var l net.Listener
-	r.ok(inNS(ns, func() (err error) {
+	r.ok(ns.Do(func() (err error) {
 		l, err = net.Listen("tcp", address)
 		return err
 	}))

@@ -104,7 +104,7 @@ func (r *termination) thousand(family string) {
 	const n = 1000
 	before := r.listener("echo")
 	conns := make([]net.Conn, n)
-	r.ok(inNS(r.a, func() (err error) {
+	r.ok(r.a.Do(func() (err error) {
 		for i := range conns {
 			if conns[i], err = dialHere(at(boxAtA[family], 7)); err != nil {
 				return fmt.Errorf("connection %d: %w", i, err)

@@ -114,7 +114,7 @@ func TestTCPAnnouncement(t *testing.T) {
 func dialEcho(b *bed, address string) func(string) error {
 	b.t.Helper()
 	var c net.Conn
-	b.ok(inNS(b.lab.NS("a"), func() (err error) {
+	b.ok(b.lab.NS("a").Do(func() (err error) {
 		err = lab.Eventually(10*time.Second, func() (err error) {
 			c, err = net.DialTimeout("tcp", address, 10*time.Second)
 			return err

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,31 +15,10 @@ import (
 	"millrace/internal/lab"
 )
 
-// inNS runs f in a network namespace: sockets that it makes stay there.
-func inNS(ns *lab.NS, f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		// Not unlocked: the thread ends with the goroutine, and with it its namespace.
-		runtime.LockOSThread()
-		file, err := os.Open("/run/netns/" + ns.Name)
-		if err != nil {
-			done <- err
-			return
-		}
-		defer func() { _ = file.Close() }()
-		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter %s: %w", ns.Name, err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
-}
-
 // udpSocket makes a UDP socket in a namespace, with room for what comes while this process does not run.
 func udpSocket(ns *lab.NS, address string) (*net.UDPConn, error) {
 	var c *net.UDPConn
-	err := inNS(ns, func() error {
+	err := ns.Do(func() error {
 		lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 			var serr error
 			err := raw.Control(func(fd uintptr) {

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"millrace/server/bundle/bundletest"
 )
 
 func offlineBundle(t *testing.T, configuration string) map[string]string {
@@ -34,26 +33,8 @@ func offlineBundle(t *testing.T, configuration string) map[string]string {
 	if err := cmd.Execute(); err != nil {
 		t.Fatal(err)
 	}
-	z, err := gzip.NewReader(&out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := map[string]string{}
-	for a := tar.NewReader(z); ; {
-		h, err := a.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(a)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, name, _ := strings.Cut(h.Name, "/")
-		files[name] = string(b)
-	}
+	_, files := bundletest.Unpack(t, &out)
+	return files
 }
 
 // Without vnf there is a bundle too, and no secret in it either: with a configuration that is read, and one that is not.

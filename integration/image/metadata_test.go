@@ -56,7 +56,7 @@ func startMetadata(t *testing.T, ns *lab.NS, i instance) *metadata {
 	})
 	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	var listener net.Listener
-	if err := inNS(ns, func() (err error) {
+	if err := ns.Do(func() (err error) {
 		listener, err = net.Listen("tcp", metadataAddress+":80")
 		return err
 	}); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"time"
 	"unsafe"
 
@@ -14,31 +13,10 @@ import (
 	"millrace/internal/lab"
 )
 
-// inNS runs f in a network namespace: sockets and devices that it makes stay there.
-func inNS(ns *lab.NS, f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		// Not unlocked: the thread ends with the goroutine, and with it its namespace.
-		runtime.LockOSThread()
-		file, err := os.Open("/run/netns/" + ns.Name)
-		if err != nil {
-			done <- err
-			return
-		}
-		defer func() { _ = file.Close() }()
-		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter %s: %w", ns.Name, err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
-}
-
 // dialIn connects from a namespace.
 func dialIn(ctx context.Context, ns *lab.NS, address string) (net.Conn, error) {
 	var c net.Conn
-	err := inNS(ns, func() (err error) {
+	err := ns.Do(func() (err error) {
 		c, err = (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", address)
 		return err
 	})
@@ -50,7 +28,7 @@ func dialIn(ctx context.Context, ns *lab.NS, address string) (net.Conn, error) {
 func openTap(ns *lab.NS, queues int) ([]*os.File, error) {
 	const name = "eth0"
 	var files []*os.File
-	err := inNS(ns, func() error {
+	err := ns.Do(func() error {
 		for range queues {
 			fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 			if err != nil {

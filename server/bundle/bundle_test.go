@@ -1,9 +1,7 @@
 package bundle
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,33 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-func unpack(t *testing.T, r io.Reader) map[string]string {
-	t.Helper()
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := map[string]string{}
-	for a := tar.NewReader(z); ; {
-		h, err := a.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(a)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Mode != 0o600 {
-			t.Errorf("%s has the mode %o", h.Name, h.Mode)
-		}
-		files[h.Name] = string(b)
-	}
-}
+	"millrace/server/bundle/bundletest"
+)
 
 func says(text string) func(context.Context, io.Writer) error {
 	return func(_ context.Context, w io.Writer) error {
@@ -85,29 +59,31 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const dir = "millrace-support-a-..-b-20260304T050607Z/"
-	files := unpack(t, &b)
+	folder, files := bundletest.Unpack(t, &b)
+	if folder != "millrace-support-a-..-b-20260304T050607Z" {
+		t.Errorf("the files are in %q", folder)
+	}
 	for name, want := range map[string]string{
 		"good.txt": "all is well, (removed)\n", "bad.txt.error.txt": "no (removed) here\n", "half.txt": "half",
 		"half.txt.error.txt": "broke off\n", "slow.txt.error.txt": "context deadline exceeded\n", "long.txt": "0123456012", "cut.txt": "a (removed",
 	} {
-		if got, ok := files[dir+name]; !ok || got != want {
+		if got, ok := files[name]; !ok || got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 	for _, name := range []string{"empty.txt", "absent.txt", "absent.txt.error.txt", "last.txt"} {
-		if text, ok := files[dir+name]; ok {
+		if text, ok := files[name]; ok {
 			t.Errorf("%s is there: %q", name, text)
 		}
 	}
-	if got := files[dir+"panics.txt.error.txt"]; !strings.HasPrefix(got, "fault: ouch\n") {
+	if got := files["panics.txt.error.txt"]; !strings.HasPrefix(got, "fault: ouch\n") {
 		t.Errorf("panics.txt.error.txt: %q", got)
 	}
-	if n := len(files[dir+"longer.txt"]); n < 900 || n > 1000 {
+	if n := len(files["longer.txt"]); n < 900 || n > 1000 {
 		t.Errorf("longer.txt has %d bytes: the total is 1,000", n)
 	}
 	var read Manifest
-	if err := json.Unmarshal([]byte(files[dir+"manifest.json"]), &read); err != nil || len(read.Parts) != 11 || len(read.Failed()) != 4 || read.By != "me" {
+	if err := json.Unmarshal([]byte(files["manifest.json"]), &read); err != nil || len(read.Parts) != 11 || len(read.Failed()) != 4 || read.By != "me" {
 		t.Errorf("%+v %v", read, err)
 	}
 	if !m.Parts[7].Truncated || !m.Parts[2].Absent || m.Parts[7].Error != "" || m.Parts[0].Truncated || m.Parts[0].Removed != 1 {
@@ -199,11 +175,7 @@ func TestMachine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files := map[string]string{}
-		for name, text := range unpack(t, &b) {
-			_, name, _ = strings.Cut(name, "/")
-			files[name] = text
-		}
+		_, files := bundletest.Unpack(t, &b)
 		for _, f := range m.Failed() {
 			if f.Name != "machine/processes.txt" {
 				t.Errorf("%s: %s: %s", root, f.Name, f.Error)

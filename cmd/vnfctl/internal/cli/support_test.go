@@ -1,39 +1,13 @@
 package cli
 
 import (
-	"archive/tar"
-	"compress/gzip"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-func filesOf(t *testing.T, r io.Reader) map[string]string {
-	t.Helper()
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := map[string]string{}
-	for a := tar.NewReader(z); ; {
-		h, err := a.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(a)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, name, _ := strings.Cut(h.Name, "/")
-		files[name] = string(b)
-	}
-}
+	"millrace/server/bundle/bundletest"
+)
 
 func TestSupportBundle(t *testing.T) {
 	b := newBox(t)
@@ -41,7 +15,7 @@ func TestSupportBundle(t *testing.T) {
 	if r.code != exitOK {
 		t.Fatal(r.err)
 	}
-	files := filesOf(t, strings.NewReader(r.out))
+	_, files := bundletest.Unpack(t, strings.NewReader(r.out))
 	for name, want := range map[string]string{
 		"system.json": `"hostname": "box"`, "alarms.json": "no such device", "config/tree.json": "uplink", "dataplane/workers.json": "eth1:0",
 		"dataplane/drops.json": "ip4-no-route", "dataplane/graph.json": `"name": "ip4"`, "interfaces/interfaces.json": "net_af_packet",
